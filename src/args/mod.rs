@@ -1,0 +1,8 @@
+//! The command lines: one file a command, its flags and the text of its manual page.
+//!
+//! They live in the library, apart from `src/bin`, so that manual pages and completions are generated from the very
+//! definitions that the commands parse.
+
+pub mod cadence;
+pub mod ha_event;
+pub mod manual;

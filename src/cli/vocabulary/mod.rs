@@ -1,0 +1,301 @@
+//! Every event that a command of this project prints: its fields, their types and what they mean.
+//!
+//! ha-events(7) is generated from here, and debug builds hold every line that is printed to it. A field has one type and
+//! one meaning, whatever event carries it; fields are added, never renamed.
+
+mod probe;
+mod vip;
+mod watch;
+
+use serde_json::Value;
+
+use super::event::Event;
+
+/// The type of a field; every field may also be null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A number.
+    Number,
+    /// true or false.
+    Bool,
+    /// A list of strings.
+    List,
+}
+
+impl Kind {
+    /// As the manual names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::Number => "number",
+            Self::Bool => "boolean",
+            Self::List => "list of strings",
+        }
+    }
+
+    fn holds(self, value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::String(_) => self == Self::Text,
+            Value::Number(_) => self == Self::Number,
+            Value::Bool(_) => self == Self::Bool,
+            Value::Array(items) => self == Self::List && items.iter().all(Value::is_string),
+            Value::Object(_) => false,
+        }
+    }
+}
+
+/// A field.
+#[derive(Debug)]
+pub struct FieldDoc {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// What it means, with its unit.
+    pub doc: &'static str,
+}
+
+/// An event.
+#[derive(Debug)]
+pub struct EventDoc {
+    /// Its name.
+    pub name: &'static str,
+    /// The commands that print it.
+    pub tools: &'static [&'static str],
+    /// When.
+    pub doc: &'static str,
+    /// Its fields, beside the common ones. All of them are always there.
+    pub fields: &'static [&'static str],
+}
+
+/// Fields of every event.
+pub const COMMON: &[FieldDoc] = &[
+    text("at", "the wall clock, UTC, RFC 3339 with microseconds"),
+    text("tool", "the command that printed the event"),
+    text("event", "the name of the event"),
+    number("mono_ms", "milliseconds on the boot-time clock, streams only; compare these, not at"),
+    number("seq", "counts the events of one stream from 0, streams only; a gap means lines that a slow reader lost"),
+];
+
+const ERRORS: &[FieldDoc] = &[
+    text("code", "a stable word for the kind of error"),
+    text("message", "what failed, and where, in words"),
+    text("hint", "what to do instead"),
+];
+
+const ERROR_EVENTS: &[EventDoc] = &[EventDoc {
+    name: "error",
+    tools: &[],
+    doc: "Something could not be done or told. Every command prints it; the exit status is then 64 or above, unless a \
+          stream goes on.",
+    fields: &["code", "message", "hint"],
+}];
+
+const FIELDS: &[&[FieldDoc]] = &[COMMON, ERRORS, probe::FIELDS, vip::FIELDS, watch::FIELDS];
+const EVENTS: &[&[EventDoc]] = &[ERROR_EVENTS, probe::EVENTS, vip::EVENTS, watch::EVENTS];
+
+const fn text(name: &'static str, doc: &'static str) -> FieldDoc {
+    FieldDoc { name, kind: Kind::Text, doc }
+}
+
+const fn number(name: &'static str, doc: &'static str) -> FieldDoc {
+    FieldDoc { name, kind: Kind::Number, doc }
+}
+
+const fn boolean(name: &'static str, doc: &'static str) -> FieldDoc {
+    FieldDoc { name, kind: Kind::Bool, doc }
+}
+
+const fn list(name: &'static str, doc: &'static str) -> FieldDoc {
+    FieldDoc { name, kind: Kind::List, doc }
+}
+
+/// All fields, the common ones first.
+pub fn fields() -> impl Iterator<Item = &'static FieldDoc> {
+    FIELDS.iter().copied().flatten()
+}
+
+/// All events.
+pub fn events() -> impl Iterator<Item = &'static EventDoc> {
+    EVENTS.iter().copied().flatten()
+}
+
+/// A field by name.
+pub fn field(name: &str) -> Option<&'static FieldDoc> {
+    fields().find(|f| f.name == name)
+}
+
+/// An event by name and the command that prints it: two commands may use one name for their own purposes.
+pub fn event(tool: &str, name: &str) -> Option<&'static EventDoc> {
+    events().find(|e| e.name == name && (e.tools.is_empty() || e.tools.contains(&tool)))
+}
+
+/// Why words do not make an event.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ComposeError {
+    /// A name that no event may have.
+    #[error("'{0}' is not a name for an event: use lower-case letters, digits and hyphens, a letter first")]
+    Name(String),
+    /// A word without an equals sign, or with a key that no field may have.
+    #[error("'{0}' is not KEY=VALUE with a key of lower-case letters, digits and underscores, a letter first")]
+    Pair(String),
+    /// Twice the same key.
+    #[error("the field '{0}' is given twice")]
+    Twice(String),
+    /// The output sets it.
+    #[error("the field '{0}' is set by ha-event itself")]
+    Common(String),
+    /// The event is known and has no such field.
+    #[error("the event {0} has no field '{1}'")]
+    Foreign(String, String),
+    /// The field is known and the value is not of its type.
+    #[error("the field {0} is a {kind}, and '{2}' is none", kind = .1.name())]
+    Type(String, Kind, String),
+}
+
+/// Makes an event from words, as scripts give them: typed by the vocabulary, and whole where the event is known.
+pub fn compose(tool: &str, name: &str, pairs: &[String]) -> Result<Event, ComposeError> {
+    let word = |s: &str, extra: char| {
+        s.starts_with(|c: char| c.is_ascii_lowercase())
+            && s.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == extra)
+    };
+    if !word(name, '-') {
+        return Err(ComposeError::Name(name.to_owned()));
+    }
+    let known = event(tool, name);
+    let mut given: Vec<(&str, Value)> = Vec::new();
+    for pair in pairs {
+        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| word(key, '_')) else {
+            return Err(ComposeError::Pair(pair.clone()));
+        };
+        if COMMON.iter().any(|f| f.name == key) {
+            return Err(ComposeError::Common(key.to_owned()));
+        }
+        if given.iter().any(|(k, _)| *k == key) {
+            return Err(ComposeError::Twice(key.to_owned()));
+        }
+        if known.is_some_and(|e| !e.fields.contains(&key)) {
+            return Err(ComposeError::Foreign(name.to_owned(), key.to_owned()));
+        }
+        given.push((key, typed(key, value)?));
+    }
+    let words = ["cause", "message"].iter().find_map(|w| given.iter().find(|(k, _)| k == w)?.1.as_str());
+    let mut event = Event::new(name, words.map_or_else(|| name.to_owned(), |w| format!("{name}: {w}")));
+    for (key, value) in given {
+        event = event.with(key, value);
+    }
+    for missing in known.iter().flat_map(|e| e.fields) {
+        if !event.fields().contains_key(*missing) {
+            event = event.with(missing, Value::Null);
+        }
+    }
+    Ok(event)
+}
+
+fn typed(key: &str, value: &str) -> Result<Value, ComposeError> {
+    let kind = field(key).map_or(Kind::Text, |f| f.kind);
+    if value.is_empty() {
+        return Ok(Value::Null);
+    }
+    let typed = match kind {
+        Kind::Text => Some(Value::from(value)),
+        Kind::Bool => value.parse::<bool>().ok().map(Value::from),
+        Kind::Number => value
+            .parse::<i64>()
+            .map(Value::from)
+            .ok()
+            .or_else(|| serde_json::Number::from_f64(value.parse().ok()?).map(Value::Number)),
+        Kind::List => Some(value.split(',').map(Value::from).collect()),
+    };
+    typed.ok_or_else(|| ComposeError::Type(key.to_owned(), kind, value.to_owned()))
+}
+
+/// Where an event differs from its entry: nothing when it is as documented.
+pub fn problems(tool: &str, event: &Event) -> Vec<String> {
+    let Some(doc) = self::event(tool, event.name()) else {
+        // Scripts of our users print events of their own through ha-event, under names of their own.
+        let ours = events().any(|e| e.tools.contains(&tool));
+        return if ours { vec![format!("{tool} has no event {}", event.name())] } else { Vec::new() };
+    };
+    let given = event.fields();
+    let missing = doc.fields.iter().filter(|f| !given.contains_key(**f)).map(|f| format!("{f} is missing"));
+    let wrong = given.iter().filter_map(|(name, value)| match field(name) {
+        _ if !doc.fields.contains(&name.as_str()) => Some(format!("{name} is not a field of {}", doc.name)),
+        Some(field) if field.kind.holds(value) => None,
+        _ => Some(format!("{name} is not of its type: {value}")),
+    });
+    missing.chain(wrong).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_field_has_one_entry() {
+        let mut seen = HashSet::new();
+        for f in fields() {
+            assert!(seen.insert(f.name), "{} stands twice", f.name);
+            assert!(f.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{}", f.name);
+        }
+    }
+
+    #[test]
+    fn an_event_has_one_entry_a_tool_and_known_fields() {
+        let mut seen = HashSet::new();
+        for e in events() {
+            for tool in e.tools {
+                assert!(seen.insert((e.name, *tool)), "{} stands twice for {tool}", e.name);
+            }
+            for f in e.fields {
+                assert!(field(f).is_some(), "{} has no entry", f);
+            }
+        }
+    }
+
+    #[test]
+    fn problems_are_named() {
+        let bad = Event::new("error", "").with("code", 3).with("message", "m").with("colour", "red");
+        let found = problems("garp", &bad);
+        assert_eq!(found.len(), 3, "{found:?}");
+        let good = Event::new("error", "").with("code", "c").with("message", "m").with("hint", Value::Null);
+        assert!(problems("garp", &good).is_empty());
+        assert!(!problems("garp", &Event::new("nonsense", "")).is_empty());
+        assert!(problems("my-script", &Event::new("nonsense", "")).is_empty());
+    }
+
+    fn composed(tool: &str, name: &str, pairs: &[&str]) -> Result<String, ComposeError> {
+        let pairs: Vec<String> = pairs.iter().map(|p| (*p).to_owned()).collect();
+        compose(tool, name, &pairs).map(|e| Value::Object(e.fields().clone()).to_string())
+    }
+
+    #[test]
+    fn words_become_typed_fields() {
+        let got = composed("my-script", "note", &["status=3", "up=true", "macs=a,b", "own_key=x=y", "cause="]);
+        assert_eq!(got, Ok(r#"{"status":3,"up":true,"macs":["a","b"],"own_key":"x=y","cause":null}"#.to_owned()));
+        let got = composed("my-script", "error", &["code=c"]);
+        assert_eq!(got, Ok(r#"{"code":"c","message":null,"hint":null}"#.to_owned()));
+    }
+
+    #[test]
+    fn words_that_make_no_event() {
+        for (name, pairs) in [
+            ("Note", &[][..]),
+            ("", &[]),
+            ("note", &["x"]),
+            ("note", &["=x"]),
+            ("note", &["a=1", "a=2"]),
+            ("note", &["at=now"]),
+            ("note", &["status=three"]),
+            ("note", &["status=NaN"]),
+            ("note", &["up=yes"]),
+            ("error", &["colour=red"]),
+        ] {
+            assert!(composed("my-script", name, pairs).is_err(), "{name} {pairs:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Waiting at the edge: for descriptors, for a deadline on the boot-time clock, for signals.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use crate::clock::Instant;
+
+/// Waits for descriptors with a deadline on `CLOCK_BOOTTIME`: a machine that slept through its deadline wakes to it.
+#[derive(Debug)]
+pub struct Waiter {
+    timer: TimerFd,
+}
+
+impl Waiter {
+    /// A waiter; it costs one descriptor.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        Ok(Self { timer: TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)? })
+    }
+
+    /// Waits until one of `fds` has something for us or the deadline is reached; returns what each has. Nothing at all
+    /// for the deadline and for a signal: the caller looks at the clock anyway.
+    pub fn wait(&self, fds: &[(BorrowedFd, PollFlags)], deadline: Option<Instant>) -> io::Result<Vec<PollFlags>> {
+        let mut set: Vec<PollFd> = fds.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
+        if let Some(deadline) = deadline {
+            let at = TimeSpec::from_duration(deadline.since_boot().max(std::time::Duration::from_nanos(1)));
+            self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+            set.push(PollFd::new(self.timer.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut set, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        Ok(set[..fds.len()].iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty())).collect())
+    }
+}
+
+/// SIGTERM and SIGINT as something to wait for: streams and holders end cleanly.
+#[derive(Debug)]
+pub struct Signals {
+    fd: SignalFd,
+}
+
+impl Signals {
+    /// Blocks both signals and makes a descriptor for them. Whoever forks afterwards has to call [`Signals::release`]
+    /// in the child.
+    pub fn take() -> io::Result<Self> {
+        let mask = Self::mask();
+        mask.thread_block()?;
+        Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)? })
+    }
+
+    fn mask() -> SigSet {
+        [Signal::SIGTERM, Signal::SIGINT].into_iter().collect()
+    }
+
+    /// Gives both signals their usual effect back.
+    pub fn release() -> io::Result<()> {
+        Ok(Self::mask().thread_unblock()?)
+    }
+
+    /// A signal that has arrived, if any.
+    pub fn arrived(&self) -> Option<Signal> {
+        let info = self.fd.read_signal().ok().flatten()?;
+        Signal::try_from(info.ssi_signo as i32).ok()
+    }
+
+    /// To wait on.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// What to put into a wait so that a closed stdout is noticed while there is nothing to print.
+pub fn stdout_gone(ready: PollFlags) -> bool {
+    ready.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL)
+}

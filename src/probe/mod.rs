@@ -1,0 +1,110 @@
+//! Judging: what a probe saw, what that means, and when enough has been seen.
+//!
+//! Everything here is pure; libcurl lives in the `transfer` crate.
+
+pub mod judge;
+pub mod watch;
+
+use crate::cli::event::Event;
+use crate::cli::exit::Fault;
+
+/// What one probe of one target came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Healthy.
+    Up,
+    /// A definite no.
+    Down,
+    /// It could not be told: something on our own side, or a silence that has nothing to do with the target.
+    CannotTell,
+}
+
+impl Verdict {
+    /// As the field `up` carries it.
+    pub const fn up(self) -> Option<bool> {
+        match self {
+            Self::Up => Some(true),
+            Self::Down => Some(false),
+            Self::CannotTell => None,
+        }
+    }
+}
+
+/// A verdict with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Up, down or cannot tell.
+    pub verdict: Verdict,
+    /// A stable word for programs.
+    pub reason: &'static str,
+    /// The same in words, with what to do.
+    pub cause: String,
+}
+
+impl Judgement {
+    /// Healthy.
+    pub fn up(cause: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Up, reason: "ok", cause: cause.into() }
+    }
+
+    /// A definite no.
+    pub fn down(reason: &'static str, cause: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Down, reason, cause: cause.into() }
+    }
+
+    /// It could not be told.
+    pub fn cannot_tell(reason: &'static str, cause: impl Into<String>) -> Self {
+        Self { verdict: Verdict::CannotTell, reason, cause: cause.into() }
+    }
+
+    /// Adds `up`, `reason` and `cause`.
+    pub fn describe(&self, event: Event) -> Event {
+        event.with("up", self.verdict.up()).with("reason", self.reason).with("cause", self.cause.as_str())
+    }
+}
+
+/// Why a probe cannot be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// Neither kind of ICMP socket may be opened.
+    #[error("not allowed to send ICMP echo: {0}")]
+    IcmpNotAllowed(std::io::Error),
+    /// The kernel refused something else.
+    #[error("{what}: {error}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the kernel said.
+        error: std::io::Error,
+    },
+}
+
+impl ProbeError {
+    /// Which exit status.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::IcmpNotAllowed(_) => Fault::Permission,
+            Self::System { .. } => Fault::Unavailable,
+        }
+    }
+
+    /// A stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::IcmpNotAllowed(_) => "permission-denied",
+            Self::System { .. } => "system",
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::IcmpNotAllowed(_) => Some(
+                "run it as root, give it the capability (setcap cap_net_raw+ep), or open the kernel's ping sockets: \
+                 sysctl net.ipv4.ping_group_range='0 2147483647'"
+                    .to_owned(),
+            ),
+            Self::System { .. } => None,
+        }
+    }
+}
