@@ -4,5 +4,9 @@
 //! definitions that the commands parse.
 
 pub mod cadence;
+pub mod garp;
 pub mod ha_event;
 pub mod manual;
+pub mod vip_drop;
+pub mod vip_take;
+pub mod vip_who;

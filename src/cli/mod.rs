@@ -3,6 +3,7 @@
 //! A command is a clap definition in [`crate::args`] and a `run` function; [`main`] does the rest. Nothing in here knows
 //! what a command does.
 
+pub mod child;
 pub mod duration;
 pub mod event;
 pub mod exit;

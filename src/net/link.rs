@@ -87,6 +87,18 @@ pub fn by_index(netlink: &mut Netlink, index: u32) -> Result<Interface, NetError
     get(netlink, message, &format!("number {index}"))
 }
 
+/// Every interface.
+pub fn list(netlink: &mut Netlink) -> Result<Vec<Interface>, NetError> {
+    let answers = netlink
+        .request(RouteNetlinkMessage::GetLink(LinkMessage::default()), Answered::Dump)
+        .map_err(|e| NetError::kernel("cannot list the interfaces", e))?;
+    let link = |answer: &RouteNetlinkMessage| match answer {
+        RouteNetlinkMessage::NewLink(message) => Some(Interface::read(message)),
+        _ => None,
+    };
+    Ok(answers.iter().filter_map(link).collect())
+}
+
 fn get(netlink: &mut Netlink, message: LinkMessage, what: &str) -> Result<Interface, NetError> {
     match netlink.request(RouteNetlinkMessage::GetLink(message), Answered::Once) {
         Ok(answers) => match answers.first() {

@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod arp;
+pub mod claim;
 pub mod frames;
 pub mod link;
 pub mod mac;

@@ -1,0 +1,60 @@
+//! The edge of [`super::detection`]: one round on a real link.
+
+use std::time::Duration;
+
+use nix::poll::PollFlags;
+
+use super::detection::{Findings, Next, Round};
+use crate::cli::wait::Waiter;
+use crate::clock::Instant;
+use crate::net::NetError;
+use crate::net::frames::Frames;
+use crate::net::link::{self, Interface};
+use crate::net::mac::Mac;
+use crate::net::netlink::Netlink;
+
+/// How to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// This machine's hardware addresses.
+    pub own: &'a [Mac],
+    /// How long the round lasts.
+    pub window: Duration,
+    /// Whether one answer is enough.
+    pub first_suffices: bool,
+}
+
+/// Asks on the link who has the address that `frames` is for. Silence on a link whose carrier went away meanwhile is an
+/// error, never "nobody".
+pub fn ask(
+    netlink: &mut Netlink,
+    interface: &Interface,
+    frames: &Frames,
+    question: Question,
+) -> Result<Findings, NetError> {
+    let failed = |e: std::io::Error| NetError::kernel(format!("cannot ask on {}", interface.name), e);
+    let waiter = Waiter::new().map_err(failed)?;
+    let mut round = Round::new(question.own, question.window, question.first_suffices, Instant::now());
+    loop {
+        while let Some(claim) = frames.hear().map_err(failed)? {
+            round.hear(claim);
+        }
+        match round.next(Instant::now()) {
+            Next::Ask => frames.ask(None).map_err(failed)?,
+            Next::Listen(until) => {
+                waiter.wait(&[(frames.as_fd(), PollFlags::POLLIN)], Some(until)).map_err(failed)?;
+            }
+            Next::Done => break,
+        }
+    }
+    let found = round.findings();
+    if found.holders.is_empty() && !link::by_index(netlink, interface.index)?.carrier {
+        return Err(NetError::NoCarrier(interface.name.clone()));
+    }
+    Ok(found)
+}
+
+/// This machine's hardware addresses, for telling our own frames from others'.
+pub fn own_macs(netlink: &mut Netlink) -> Result<Vec<Mac>, NetError> {
+    Ok(link::list(netlink)?.into_iter().filter_map(|i| i.mac).filter(|m| *m != Mac::ZERO).collect())
+}
