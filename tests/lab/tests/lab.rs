@@ -232,6 +232,7 @@ fn an_ordinary_user_can_have_one() {
     } else {
         Command::new("sh")
     };
+    let command = command.env_remove("LAB_USERNS");
     let output = command.args(["-uc", line, "sh"]).arg(&copy).arg(dir.join("state")).output().unwrap();
     fs::remove_dir_all(&dir).unwrap();
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));

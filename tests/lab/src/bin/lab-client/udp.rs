@@ -80,11 +80,10 @@ pub fn echo(at: SocketAddr) -> anyhow::Result<()> {
     meter::print(&json!({"client": "listening", "at": clock::wall(), "address": socket.local_addr()?.to_string()}))?;
     let mut buffer = [0; 2048];
     loop {
-        match echo_one(&socket, &mut buffer) {
-            // The socket itself is broken.
-            Err(e @ (Errno::EBADF | Errno::ENOTSOCK | Errno::ENOMEM)) => return Err(e).context("cannot receive"),
-            // An answer that cannot be sent (its address has gone meanwhile) is one that the client does not get.
-            Ok(()) | Err(_) => {}
+        // An answer that cannot be sent (its address has gone meanwhile) is one that the client does not get; only a
+        // broken socket is an end.
+        if let Err(e @ (Errno::EBADF | Errno::ENOTSOCK | Errno::ENOMEM)) = echo_one(&socket, &mut buffer) {
+            return Err(e).context("cannot receive");
         }
     }
 }
