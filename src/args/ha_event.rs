@@ -21,6 +21,9 @@ pub struct HaEvent {
     /// Add mono_ms, and seq counting from this number
     #[arg(long, value_name = "N")]
     pub seq: Option<u64>,
+    /// The values are as --fields prints them: - is null, and escapes are undone
+    #[arg(long)]
+    pub from_fields: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,

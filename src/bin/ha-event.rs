@@ -12,7 +12,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: HaEvent, output: &mut Output) -> anyhow::Result<Answer> {
-    let event = vocabulary::compose(&args.tool, &args.name, &args.pairs)
+    let event = vocabulary::compose(&args.tool, &args.name, &args.pairs, args.from_fields)
         .map_err(|e| Failure::usage(e.to_string(), "ha-event NAME KEY=VALUE…; ha-events(7) lists the known fields"))?;
     output.speak_for(&args.tool, args.seq);
     output.emit(event)?;

@@ -88,6 +88,36 @@ fn text(line: &mut String, s: &str) {
     }
 }
 
+/// Undoes what [`Fields::line`] did to one column; `None` for null.
+pub fn decode(column: &str) -> Option<String> {
+    match column {
+        "-" => return None,
+        "\\e" => return Some(String::new()),
+        "\\-" => return Some("-".to_owned()),
+        _ => {}
+    }
+    let mut text = String::with_capacity(column.len());
+    let mut rest = column.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('t') => text.push('\t'),
+            Some('n') => text.push('\n'),
+            Some('r') => text.push('\r'),
+            Some('x') => {
+                let digits: String = rest.by_ref().take(2).collect();
+                text.extend(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32));
+            }
+            Some(other) => text.push(other),
+            None => text.push('\\'),
+        }
+    }
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +153,8 @@ mod tests {
             prop_assert_eq!(columns.len(), 2);
             prop_assert!(columns.iter().all(|c| !c.is_empty()));
             prop_assert!(!got.contains(['\n', '\r']));
+            prop_assert_eq!(decode(columns[0]), Some(a));
+            prop_assert_eq!(decode(columns[1]), Some(b));
         }
     }
 }

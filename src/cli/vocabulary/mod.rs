@@ -10,6 +10,7 @@ mod watch;
 use serde_json::Value;
 
 use super::event::Event;
+use super::fields;
 
 /// The type of a field; every field may also be null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +115,7 @@ const fn list(name: &'static str, doc: &'static str) -> FieldDoc {
 }
 
 /// All fields, the common ones first.
-pub fn fields() -> impl Iterator<Item = &'static FieldDoc> {
+pub fn all_fields() -> impl Iterator<Item = &'static FieldDoc> {
     FIELDS.iter().copied().flatten()
 }
 
@@ -125,7 +126,7 @@ pub fn events() -> impl Iterator<Item = &'static EventDoc> {
 
 /// A field by name.
 pub fn field(name: &str) -> Option<&'static FieldDoc> {
-    fields().find(|f| f.name == name)
+    all_fields().find(|f| f.name == name)
 }
 
 /// An event by name and the command that prints it: two commands may use one name for their own purposes.
@@ -157,7 +158,9 @@ pub enum ComposeError {
 }
 
 /// Makes an event from words, as scripts give them: typed by the vocabulary, and whole where the event is known.
-pub fn compose(tool: &str, name: &str, pairs: &[String]) -> Result<Event, ComposeError> {
+///
+/// With `from_fields` values are as `--fields` prints them: what one command printed can be handed on as it is.
+pub fn compose(tool: &str, name: &str, pairs: &[String], from_fields: bool) -> Result<Event, ComposeError> {
     let word = |s: &str, extra: char| {
         s.starts_with(|c: char| c.is_ascii_lowercase())
             && s.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == extra)
@@ -180,7 +183,8 @@ pub fn compose(tool: &str, name: &str, pairs: &[String]) -> Result<Event, Compos
         if known.is_some_and(|e| !e.fields.contains(&key)) {
             return Err(ComposeError::Foreign(name.to_owned(), key.to_owned()));
         }
-        given.push((key, typed(key, value)?));
+        let decoded = if from_fields { fields::decode(value).unwrap_or_default() } else { value.to_owned() };
+        given.push((key, typed(key, &decoded)?));
     }
     let words = ["cause", "message"].iter().find_map(|w| given.iter().find(|(k, _)| k == w)?.1.as_str());
     let mut event = Event::new(name, words.map_or_else(|| name.to_owned(), |w| format!("{name}: {w}")));
@@ -238,7 +242,7 @@ mod tests {
     #[test]
     fn a_field_has_one_entry() {
         let mut seen = HashSet::new();
-        for f in fields() {
+        for f in all_fields() {
             assert!(seen.insert(f.name), "{} stands twice", f.name);
             assert!(f.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{}", f.name);
         }
@@ -270,7 +274,7 @@ mod tests {
 
     fn composed(tool: &str, name: &str, pairs: &[&str]) -> Result<String, ComposeError> {
         let pairs: Vec<String> = pairs.iter().map(|p| (*p).to_owned()).collect();
-        compose(tool, name, &pairs).map(|e| Value::Object(e.fields().clone()).to_string())
+        compose(tool, name, &pairs, false).map(|e| Value::Object(e.fields().clone()).to_string())
     }
 
     #[test]
