@@ -29,7 +29,7 @@ fn run(args: VipWho, output: &mut Output) -> anyhow::Result<Answer> {
     let own = ask::own_macs(&mut netlink)?;
     let frames = Frames::listener(&interface, args.address)?;
     let question = Question { own: &own, window: args.timeout, first_suffices: false };
-    let found = ask::ask(&mut netlink, &interface, &frames, question)?;
+    let (found, _) = ask::ask(&mut netlink, &interface, &frames, question)?;
     child::close(frames.into_fds());
 
     let held = !found.holders.is_empty();

@@ -44,12 +44,13 @@ pub fn probe(own: Mac, ip: Ipv4Addr) -> [u8; LENGTH] {
     build(ArpOperations::Request, (own, Ipv4Addr::UNSPECIFIED), (Mac::ZERO, ip))
 }
 
-/// An announcement that `ip` is at `mac`, to everybody.
+/// A gratuitous announcement that `ip` is at `mac`. Linux takes a reply for gratuitous, and so believes it within a
+/// second of another one, only where the target hardware address is the sender's again.
 pub fn announcement(form: Form, mac: Mac, ip: Ipv4Addr) -> [u8; LENGTH] {
-    directed(form, mac, ip, if form == Form::Reply { Mac::BROADCAST } else { Mac::ZERO }, ip)
+    directed(form, mac, ip, if form == Form::Reply { mac } else { Mac::ZERO }, ip)
 }
 
-/// An announcement that `ip` is at `mac`, to one neighbour.
+/// A question or an answer that tells one neighbour that `ip` is at `mac`.
 pub fn directed(form: Form, mac: Mac, ip: Ipv4Addr, to: Mac, to_ip: Ipv4Addr) -> [u8; LENGTH] {
     let operation = match form {
         Form::Request => ArpOperations::Request,

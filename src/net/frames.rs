@@ -125,7 +125,7 @@ impl Frames {
                         To::Neighbour(neighbour, Some(IpAddr::V4(theirs))) => {
                             (neighbour, arp::directed(*form, mac, ip, neighbour, theirs))
                         }
-                        To::Neighbour(neighbour, _) => (neighbour, arp::directed(*form, mac, ip, neighbour, ip)),
+                        To::Neighbour(neighbour, _) => (neighbour, arp::announcement(*form, mac, ip)),
                     };
                     self.send(ETHERTYPE_ARP, hardware, &bytes)?;
                 }

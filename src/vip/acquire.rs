@@ -20,6 +20,9 @@ use crate::net::link::{self, Interface};
 use crate::net::mac::Mac;
 use crate::net::netlink::Netlink;
 
+/// What was found out longer ago than this says nothing about now: we were stalled between asking and taking.
+const FRESH: Duration = Duration::from_millis(500);
+
 /// What is wanted.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -54,6 +57,8 @@ pub struct Taken {
     pub overridden: Vec<Mac>,
     /// This machine's hardware addresses.
     pub own: Vec<Mac>,
+    /// When it was put there: whoever holds it counts its own absences from then on.
+    pub since: Instant,
     /// False when it was there already.
     pub changed: bool,
 }
@@ -97,22 +102,28 @@ pub fn acquire(
         None if neighbours && interface.carrier => Some(Frames::sender(&interface, ip)?),
         None => None,
     };
-    let overridden = match (&frames, asking) {
-        (Some(frames), Some(window)) => {
-            match until_free(netlink, wanted, (&interface, frames), &own, window, control, output)? {
-                Ok(overridden) => overridden,
-                Err(outcome) => return Ok(outcome),
+    let (overridden, since) = loop {
+        let (overridden, asked) = match (&frames, asking) {
+            (Some(frames), Some(window)) => {
+                match until_free(netlink, wanted, (&interface, frames), &own, window, control, output)? {
+                    Ok(free) => free,
+                    Err(outcome) => return Ok(outcome),
+                }
             }
+            _ => (Vec::new(), Instant::now()),
+        };
+        if ip.is_ipv4() && !wanted.dry_run {
+            address::promote_secondaries(&interface)?;
         }
-        _ => Vec::new(),
+        let now = Instant::now();
+        if now.since(asked) < FRESH {
+            break (overridden, now);
+        }
     };
     let event = taken_event(wanted, !here, &overridden);
     if wanted.dry_run {
         output.emit(event)?;
-        return Ok(Outcome::Taken(Taken { interface, frames, overridden, own, changed: !here }));
-    }
-    if ip.is_ipv4() {
-        address::promote_secondaries(&interface)?;
+        return Ok(Outcome::Taken(Taken { interface, frames, overridden, own, since, changed: !here }));
     }
     address::put(netlink, &interface, wanted.address, wanted.lease_s, wanted.label.as_deref())?;
     if let Err(error) = output.emit(event) {
@@ -122,7 +133,7 @@ pub fn acquire(
         }
         return Err(error.into());
     }
-    Ok(Outcome::Taken(Taken { interface, frames, overridden, own, changed: !here }))
+    Ok(Outcome::Taken(Taken { interface, frames, overridden, own, since, changed: !here }))
 }
 
 enum Placed {
@@ -150,7 +161,8 @@ fn placed(
     Ok(Placed::Elsewhere)
 }
 
-/// Asks until the address may be taken; the holders that are overridden, or how it ended instead.
+/// Asks until the address may be taken; the holders that are overridden and when that was found out, or how it ended
+/// instead.
 fn until_free(
     netlink: &mut Netlink,
     wanted: &Wanted,
@@ -159,16 +171,16 @@ fn until_free(
     window: Duration,
     control: Option<&Control>,
     output: &mut Output,
-) -> anyhow::Result<Result<Vec<Mac>, Outcome>> {
+) -> anyhow::Result<Result<(Vec<Mac>, Instant), Outcome>> {
     // Who may override one holder has to hear of all.
     let first_suffices = wanted.if_held != IfHeld::Steal && wanted.steal_from.is_none();
     let waiter = Waiter::new()?;
     let mut told = None;
     loop {
-        let found = ask::ask(netlink, interface, frames, Question { own, window, first_suffices })?;
+        let (found, at) = ask::ask(netlink, interface, frames, Question { own, window, first_suffices })?;
         let macs: Vec<Mac> = found.holders.iter().chain(&found.rivals).copied().collect();
         match decide(&found, wanted.if_held, wanted.steal_from) {
-            Decision::Take(overridden) => return Ok(Ok(overridden)),
+            Decision::Take(overridden) => return Ok(Ok((overridden, at))),
             Decision::Refuse(cause) => {
                 let hint = remedy(&macs);
                 output.emit(held_event(wanted, &macs, false, &cause, hint.as_deref()))?;

@@ -25,33 +25,34 @@ pub struct Question<'a> {
 }
 
 /// Asks on the link who has the address that `frames` is for. Silence on a link whose carrier went away meanwhile is an
-/// error, never "nobody".
+/// error, never "nobody". The time is that of the last look.
 pub fn ask(
     netlink: &mut Netlink,
     interface: &Interface,
     frames: &Frames,
     question: Question,
-) -> Result<Findings, NetError> {
+) -> Result<(Findings, Instant), NetError> {
     let failed = |e: std::io::Error| NetError::kernel(format!("cannot ask on {}", interface.name), e);
     let waiter = Waiter::new().map_err(failed)?;
     let mut round = Round::new(question.own, question.window, question.first_suffices, Instant::now());
-    loop {
+    let looked = loop {
+        let now = Instant::now();
         while let Some(claim) = frames.hear().map_err(failed)? {
             round.hear(claim);
         }
-        match round.next(Instant::now()) {
+        match round.next(now) {
             Next::Ask => frames.ask(None).map_err(failed)?,
             Next::Listen(until) => {
                 waiter.wait(&[(frames.as_fd(), PollFlags::POLLIN)], Some(until)).map_err(failed)?;
             }
-            Next::Done => break,
+            Next::Done => break now,
         }
-    }
+    };
     let found = round.findings();
     if found.holders.is_empty() && !link::by_index(netlink, interface.index)?.carrier {
         return Err(NetError::NoCarrier(interface.name.clone()));
     }
-    Ok(found)
+    Ok((found, looked))
 }
 
 /// This machine's hardware addresses, for telling our own frames from others'.

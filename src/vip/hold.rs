@@ -40,7 +40,7 @@ impl Hold<'_> {
     /// Holds until something ends it.
     pub fn run(mut self, settings: Settings) -> anyhow::Result<Answer> {
         let waiter = Waiter::new()?;
-        let mut holder = Holder::new(settings, Instant::now());
+        let mut holder = Holder::new(settings, self.taken.since);
         let mut trouble = Trouble::default();
         // Something may have changed between the taking and the first look at the notifications.
         let mut inputs = self.look_afresh()?;

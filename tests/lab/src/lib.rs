@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 mod child;
 
 pub use child::Child;
+pub use nix::sys::signal::Signal;
 
 /// The script that makes the namespaces.
 pub fn script() -> PathBuf {
