@@ -35,7 +35,7 @@ pub fn page(command: &Command) -> String {
     page.finish()
 }
 
-fn visible<'a>(arg: &&'a Arg) -> bool {
+fn visible(arg: &&Arg) -> bool {
     !arg.is_hide_set()
 }
 
