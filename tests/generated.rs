@@ -65,6 +65,10 @@ fn hand_written_pages_have_the_sections_too() {
     for entry in std::fs::read_dir(root().join("man")).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
+        // The release shows in every heading; a page written by hand must not stay behind.
+        let release = concat!(" \"takeover ", env!("CARGO_PKG_VERSION"), "\" ");
+        let heading = text.lines().find(|l| l.starts_with(".TH ")).unwrap_or_default();
+        assert!(heading.contains(release), "{}: {heading}", path.display());
         let command = matches!(path.extension().and_then(|e| e.to_str()), Some("1" | "8"));
         let needed: &[&str] = match command {
             true => &["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"],
