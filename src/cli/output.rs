@@ -120,7 +120,7 @@ impl Output {
             }
             Format::Human => one_line(&event.words),
         };
-        self.seq += 1;
+        self.seq = self.seq.wrapping_add(1); // a script may start it anywhere, with ha-event --seq
         let mut line = line.into_bytes();
         line.push(b'\n');
         match &mut self.held {
