@@ -261,8 +261,9 @@ impl Prober {
                 .ms("rtt_ms", rtt)
                 .ms("total_ms", total);
             output.emit(event)?;
-            // The period is counted from the start, and the end of a round is when it is told.
-            if let Some(change) = watch.record(target, judgement.verdict, Instant::now()) {
+            let change = watch.record(target, judgement.verdict, Instant::now());
+            // Of a one-shot the exit status says it.
+            if let Some(change) = change.filter(|_| self.args.cadence.plan().every.is_some()) {
                 output.emit(change.event(name, &judgement.cause))?;
             }
         }
