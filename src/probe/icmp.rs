@@ -372,8 +372,9 @@ mod tests {
             prop_assert_eq!(payload.len(), size.max(Stamp::LENGTH));
             prop_assert_eq!(Stamp::read(&payload), Some(Stamp { nonce, token }));
             let echo = Echo { id, seq, payload: &payload };
-            prop_assert_eq!(parse(family, &request(family, echo)), Ok(Message::Request(echo)));
-            prop_assert_eq!(parse(family, &reply(family, echo)), Ok(Message::Reply(echo)));
+            let (request, reply) = (request(family, echo), reply(family, echo));
+            prop_assert_eq!(parse(family, &request), Ok(Message::Request(echo)));
+            prop_assert_eq!(parse(family, &reply), Ok(Message::Reply(echo)));
         }
 
         /// A quote with IPv4 options, cut anywhere, gives our request or nothing, and never a wrong one.
