@@ -1,8 +1,12 @@
 //! Judging: what a probe saw, what that means, and when enough has been seen.
 //!
-//! Everything here is pure; libcurl lives in the `transfer` crate.
+//! Pure but for two edges: [`icmp_socket`] and the threads of [`lookup`]. libcurl lives in the `transfer` crate.
 
+pub mod icmp;
+pub mod icmp_socket;
 pub mod judge;
+pub mod lookup;
+pub mod ping;
 pub mod watch;
 
 use crate::cli::event::Event;
