@@ -6,3 +6,4 @@
 pub mod cadence;
 pub mod ha_event;
 pub mod manual;
+pub mod probe_http;

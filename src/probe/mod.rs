@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure; libcurl lives in the `transfer` crate.
 
+pub mod http;
 pub mod judge;
 pub mod watch;
 
