@@ -66,8 +66,11 @@ fn run(args: ProbeHttp, output: &mut Output) -> anyhow::Result<Answer> {
             break answer;
         }
         prober.queue.extend(watch.start(now));
-        for ended in prober.start_some() {
-            prober.settle(ended, &mut watch, output)?;
+        let not_started = prober.start_some();
+        if !not_started.is_empty() {
+            // They may be the answer: there is nothing to wait for before that is known.
+            not_started.into_iter().try_for_each(|ended| prober.settle(ended, &mut watch, output))?;
+            continue;
         }
         prober.wait(&watch, ears.as_ref())?;
         if let Some(Ears { signals, .. }) = &ears {

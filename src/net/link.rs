@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use nix::libc;
 
 use super::NetError;
@@ -103,7 +103,6 @@ fn get(netlink: &mut Netlink, message: LinkMessage, what: &str) -> Result<Interf
 /// The interface that a packet to `destination` would leave by; `None` where there is no route.
 pub fn egress(netlink: &mut Netlink, destination: IpAddr) -> Result<Option<Interface>, NetError> {
     let mut message = RouteMessage::default();
-    message.header.flags = RouteFlags::LookupTable;
     (message.header.address_family, message.header.destination_prefix_length) = match destination {
         IpAddr::V4(_) => (AddressFamily::Inet, 32),
         IpAddr::V6(_) => (AddressFamily::Inet6, 128),

@@ -210,19 +210,22 @@ impl Transfers {
         self.multi.messages(|message| {
             let Ok(id) = message.token() else { return };
             if let Some(result) = self.jobs.get(&id).and_then(|job| message.result_for2(&job.handle)) {
-                ended.push((id, result.map_or_else(|e| e.code(), |()| 0)));
+                let failure = result.err();
+                let words = failure.as_ref().and_then(|e| e.extra_description()).map(str::to_owned);
+                ended.push((id, failure.map_or(0, |e| e.code()), words));
             }
         });
         let over = |job: &Job| now >= job.started + job.timeout;
         for (id, _) in self.jobs.iter().filter(|(_, job)| over(job)) {
-            if ended.iter().all(|(other, _)| other != id) {
-                ended.push((*id, curl_sys::CURLE_OPERATION_TIMEDOUT));
+            if ended.iter().all(|(other, ..)| other != id) {
+                ended.push((*id, curl_sys::CURLE_OPERATION_TIMEDOUT, None));
             }
         }
         let mut outcomes = Vec::with_capacity(ended.len());
-        for (id, code) in ended {
+        for (id, code, words) in ended {
             if let Some(job) = self.jobs.remove(&id) {
-                outcomes.push((id, self.outcome(job, code, now)?));
+                let message = words.unwrap_or_else(|| curl::Error::new(code).description().to_owned());
+                outcomes.push((id, Outcome { message, ..self.outcome(job, code, now)? }));
             }
         }
         Ok(outcomes)
@@ -241,7 +244,7 @@ impl Transfers {
             // After a success it holds whatever failed on the way there.
             errno: if done { 0 } else { easy.os_errno().unwrap_or(0) },
             socket_errno: dial.refused,
-            message: if done { String::new() } else { easy.take_error_buf().unwrap_or_default() },
+            message: String::new(),
             status: easy.response_code().ok().filter(|s| *s != 0),
             lookup: reached(easy.namelookup_time()),
             connected: reached(easy.connect_time()),
