@@ -100,6 +100,13 @@ fn what_servers_do() {
         setsockopt(&stream, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
     });
     assert_eq!(verdict(&[long, &url(reset)]), down("reset"));
+    let reset = serve(|stream| {
+        let _ = (&stream).read(&mut [0; 100]);
+        setsockopt(&stream, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+    });
+    assert_eq!(verdict(&[long, "--insecure", &format!("https://{reset}/")]), down("reset"));
+    let closing = serve(|stream| drop((&stream).read(&mut [0; 4096])));
+    assert_eq!(verdict(&[long, "--insecure", &format!("https://{closing}/")]), down("tls"));
     // A port that was just free, and that nobody listens on.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_eq!(verdict(&[long, &url(closed)]), down("refused"));
@@ -257,7 +264,9 @@ fn certificates() {
 fn wrong_words_are_a_usage_error_before_anything_is_sent() {
     let connections = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&connections);
-    let good = url(serve(move |_| drop(count.fetch_add(1, Ordering::SeqCst))));
+    let good = url(serve(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+    }));
     let table: &[&[&str]] = &[
         &[],
         &["ftp://127.0.0.1/"],
@@ -492,7 +501,8 @@ fn a_cut_on_our_own_side_is_never_a_no() {
 
 #[test]
 fn look_ups_that_hang_do_not_pile_up() {
-    let script = "ip link add dark type dummy; ip link set dark up; ip addr add 192.0.2.1/24 dev dark
+    let script = "ip link add dark type veth peer name d2; ip link set d2 up; ip link set dark up
+        ip addr add 192.0.2.1/24 dev dark
         \"$@\" > out & sleep 2; grep Threads /proc/$!/status; kill $!; wait $!; grep -c . out; rm out";
     let script = format!("cd $(mktemp -d); {script}");
     let names: Vec<String> = (0..100).map(|n| format!("http://n{n}.example/")).collect();

@@ -180,6 +180,7 @@ impl<'a> Prober<'a> {
             status: o.status,
             lookup: o.lookup,
             connected: o.connected,
+            handshaking: o.handshaking,
             secured: o.secured,
             first_byte: o.first_byte,
             total: o.total,

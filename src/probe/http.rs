@@ -216,6 +216,8 @@ pub struct Outcome {
     pub lookup: Option<Duration>,
     /// Connected.
     pub connected: Option<Duration>,
+    /// A connection stood when the time ran out, even where `connected` does not say since when.
+    pub handshaking: bool,
     /// The end of the TLS handshake.
     pub secured: Option<Duration>,
     /// The first byte of the answer.
@@ -337,7 +339,7 @@ fn timed_out(outcome: &Outcome) -> Judgement {
             format!("the look-up of the name took most of {within}: check the name server, or use --resolve"),
         );
     }
-    if outcome.connected.is_none() {
+    if outcome.connected.is_none() && !outcome.handshaking {
         return match outcome.socket_errno {
             // Without a socket nothing was tried, whatever time it took.
             0 if outcome.address.is_none() => unknown(outcome),

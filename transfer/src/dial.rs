@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::mem::ManuallyDrop;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::os::fd::FromRawFd;
 
 /// How many addresses of one name are remembered.
 const REMEMBERED: usize = 16;
@@ -12,8 +14,22 @@ const REMEMBERED: usize = 16;
 pub(crate) struct Dial {
     /// The addresses, in order.
     pub tried: Vec<IpAddr>,
+    /// The sockets for them. libcurl closes them when it likes, and the numbers may then be somebody else's.
+    sockets: Vec<c_int>,
     /// The last errno with which socket(2) failed, else 0.
     pub refused: c_int,
+}
+
+impl Dial {
+    /// Whether a connection to one of the addresses stands: libcurl tells only once the TLS handshake is over as well.
+    pub fn connected(&self) -> bool {
+        self.sockets.iter().any(|fd| {
+            // SAFETY: it is asked for its peer and not closed. A number that is closed by now gives an error, and one
+            // that is used again has to have the same peer to count.
+            let socket = ManuallyDrop::new(unsafe { TcpStream::from_raw_fd(*fd) });
+            socket.peer_addr().is_ok_and(|peer| self.tried.contains(&peer.ip()))
+        })
+    }
 }
 
 /// Makes a handle open its sockets here.
@@ -43,6 +59,8 @@ extern "C" fn open(
     if let Ok(mut dial) = dial.try_borrow_mut() {
         if fd < 0 {
             dial.refused = errno;
+        } else if dial.sockets.len() < REMEMBERED {
+            dial.sockets.push(fd);
         }
         if dial.tried.len() < REMEMBERED {
             // SAFETY: as above.

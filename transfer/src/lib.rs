@@ -79,6 +79,9 @@ pub struct Outcome {
     pub lookup: Option<Duration>,
     /// Connected.
     pub connected: Option<Duration>,
+    /// A connection stood at the end, even where `connected` does not say since when: libcurl tells that time only once
+    /// the TLS handshake is over as well. Only looked at where the time ran out.
+    pub handshaking: bool,
     /// The end of the TLS handshake.
     pub secured: Option<Duration>,
     /// The first byte of the answer.
@@ -232,6 +235,7 @@ impl Transfers {
     }
 
     fn outcome(&self, job: Job, code: u32, now: Duration) -> Result<Outcome, Refused> {
+        let handshaking = code == curl_sys::CURLE_OPERATION_TIMEDOUT && job.handle.get_ref().dial.borrow().connected();
         let mut easy = self.multi.remove2(job.handle)?;
         let reached = |d: Result<Duration, curl::Error>| d.ok().filter(|d| !d.is_zero());
         let done = code == 0;
@@ -248,6 +252,7 @@ impl Transfers {
             status: easy.response_code().ok().filter(|s| *s != 0),
             lookup: reached(easy.namelookup_time()),
             connected: reached(easy.connect_time()),
+            handshaking,
             secured: reached(easy.appconnect_time()),
             first_byte: reached(easy.starttransfer_time()),
             total: if done { easy.total_time().unwrap_or(elapsed) } else { elapsed },

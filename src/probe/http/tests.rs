@@ -82,6 +82,7 @@ fn every_phase_has_its_verdict() {
         (dialling(OPERATION_TIMEDOUT, libc::ENETUNREACH), Down, "timeout-connect"),
         (Outcome { address: None, ..dialling(OPERATION_TIMEDOUT, 0) }, CannotTell, "unknown"),
         (tls(OPERATION_TIMEDOUT), Down, "timeout-tls"),
+        (Outcome { connected: None, handshaking: true, ..tls(OPERATION_TIMEDOUT) }, Down, "timeout-tls"),
         (secured(OPERATION_TIMEDOUT), Down, "timeout-first-byte"),
         (connected(OPERATION_TIMEDOUT), Down, "timeout-first-byte"),
         (answering(OPERATION_TIMEDOUT), Down, "timeout-body"),
