@@ -7,6 +7,7 @@ pub mod cadence;
 pub mod garp;
 pub mod ha_event;
 pub mod manual;
+pub mod probe_http;
 pub mod probe_ping;
 pub mod vip_drop;
 pub mod vip_take;

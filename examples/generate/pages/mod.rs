@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use takeover::args::ha_event;
 use takeover::args::manual::Manual;
+use takeover::args::{garp, ha_event, probe_http, probe_ping, vip_drop, vip_take, vip_who};
 use takeover::cli::Tool;
 
 /// The date on the pages: that of the last release, fixed so that the same source makes the same pages.
@@ -46,7 +46,15 @@ fn command<T: Tool>(section: u8, manual: &'static Manual) -> Command {
 
 /// All commands.
 pub fn commands() -> Vec<Command> {
-    vec![command::<ha_event::HaEvent>(1, &ha_event::MANUAL)]
+    vec![
+        command::<garp::Garp>(8, &garp::MANUAL),
+        command::<ha_event::HaEvent>(1, &ha_event::MANUAL),
+        command::<probe_http::ProbeHttp>(1, &probe_http::MANUAL),
+        command::<probe_ping::ProbePing>(1, &probe_ping::MANUAL),
+        command::<vip_drop::VipDrop>(8, &vip_drop::MANUAL),
+        command::<vip_take::VipTake>(8, &vip_take::MANUAL),
+        command::<vip_who::VipWho>(8, &vip_who::MANUAL),
+    ]
 }
 
 /// Every generated file: its path from the root of the project, and its text.

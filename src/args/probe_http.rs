@@ -1,0 +1,202 @@
+//! `probe-http`: is this HTTP(S) service healthy?
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use regex::bytes::Regex;
+
+use super::cadence::Cadence;
+use super::manual::Manual;
+use crate::cli::{OutputArgs, Tool, duration};
+use crate::probe::http::Statuses;
+
+/// Tell whether HTTP and HTTPS services are healthy, with a definite no kept apart from "cannot tell"
+#[derive(Parser, Clone, Debug)]
+#[command(name = "probe-http", version)]
+pub struct ProbeHttp {
+    /// What to probe: http:// or https://, any number of them at once
+    #[arg(value_name = "URL", required = true)]
+    pub urls: Vec<String>,
+    /// Statuses that are healthy: single ones and ranges, separated by commas
+    #[arg(long, value_name = "STATUS,LOW-HIGH", default_value = "200-399")]
+    pub expect: Statuses,
+    /// What has to occur in the body (its first 1 MiB); a regular expression
+    #[arg(long, value_name = "REGEX")]
+    pub body: Option<Regex>,
+    /// The method to ask with; no request has a body
+    #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = method)]
+    pub method: String,
+    /// A header line to send, such as 'Host: www.example.org'; may be repeated
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    pub header: Vec<String>,
+    /// Use this address for a name and port in place of looking it up; may be repeated
+    #[arg(long, value_name = "HOST:PORT:ADDR", value_parser = resolve)]
+    pub resolve: Vec<String>,
+    /// Leave by this interface; without a carrier on it nothing can be told
+    #[arg(long, value_name = "IF")]
+    pub interface: Option<String>,
+    /// Trust the authorities in this file of PEM certificates, in place of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub cacert: Option<PathBuf>,
+    /// Take any certificate
+    #[arg(long)]
+    pub insecure: bool,
+    /// The longest that one probe may take, from the look-up of the name to the end of the body
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = timeout)]
+    pub timeout: Duration,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cadence: Cadence,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+impl Tool for ProbeHttp {
+    const NAME: &'static str = "probe-http";
+    const MONITORS: bool = true;
+    fn output(&self) -> &OutputArgs {
+        &self.output
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration::parse_positive(text).map_err(|e| e.to_string())?;
+    let range = Duration::from_millis(1)..=Duration::from_secs(86_400);
+    if range.contains(&timeout) { Ok(timeout) } else { Err("a time-out lies between 1ms and 1d".to_owned()) }
+}
+
+/// A word as HTTP calls it: what methods and names of headers are made of.
+fn is_token(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn method(text: &str) -> Result<String, String> {
+    if !is_token(text) {
+        return Err("a method is one word, such as GET or HEAD".to_owned());
+    }
+    Ok(text.to_ascii_uppercase())
+}
+
+/// A header line as libcurl takes it.
+fn header(text: &str) -> Result<String, String> {
+    if text.contains(['\r', '\n', '\0']) {
+        return Err("a header is one line: no line ends in it".to_owned());
+    }
+    match text.split_once(':') {
+        Some((name, value)) if is_token(name) => Ok(match value.trim() {
+            // libcurl leaves a header without a value out, unless it is written like this.
+            "" => format!("{name};"),
+            value => format!("{name}: {value}"),
+        }),
+        _ => Err("write it as 'Name: value'".to_owned()),
+    }
+}
+
+fn resolve(text: &str) -> Result<String, String> {
+    let mut parts = text.splitn(3, ':');
+    let (Some(host), Some(port), Some(address)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err("write it as HOST:PORT:ADDR".to_owned());
+    };
+    if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        return Err(format!("'{host}' is not the name of a host"));
+    }
+    if !port.bytes().all(|b| b.is_ascii_digit()) || !port.parse::<u16>().is_ok_and(|n| n > 0) {
+        return Err(format!("'{port}' is not a port"));
+    }
+    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    let ip: IpAddr = bare.parse().map_err(|_| format!("'{address}' is not an IP address"))?;
+    Ok(match ip {
+        IpAddr::V4(ip) => format!("{host}:{port}:{ip}"),
+        IpAddr::V6(ip) => format!("{host}:{port}:[{ip}]"),
+    })
+}
+
+/// Its manual page.
+pub const MANUAL: Manual = Manual {
+    details: &[
+        "Each URL is asked over a new connection, all of them in parallel, and each result is one event: up true, false \
+         or null, with the reason, the status and the time that each phase took. Redirections are not followed: a 301 is \
+         a healthy answer by default. Neither a proxy nor .netrc nor a remembered address is used.",
+        "A definite no is what the target did, or a silence that can only be its own: refused, reset, host-unreachable, \
+         timeout-connect, timeout-tls, timeout-first-byte, timeout-body, empty-reply, cut-off, not-http, tls, \
+         wrong-status, wrong-body.",
+        "What may lie on this side cannot tell: lookup-failed, lookup-timeout, lookup-slow (the look-up took more than \
+         half of the time-out, and the rest was not enough), network-unreachable, not-permitted, \
+         out-of-descriptors, no-local-address, out-of-memory, interface, no-such-interface, no-carrier, egress-unknown, \
+         ca-bundle, certificate (not trusted here, or expired: the clock may be wrong), tls-incompatible, body-too-long, \
+         stalled (this process was not run for half of the time-out), unknown.",
+        "The time-out covers all of a probe, the look-up of the name included, and runs on the boot-time clock. A look-up \
+         that hangs does not outlast it, but occupies one of 32 threads until the system's resolver gives up on it; while \
+         all of them hang, further look-ups wait and end as lookup-timeout. Give an address, or --resolve, to do without.",
+        "At most 1000 probes are under way at a time, fewer where ulimit -n does not allow them; the rest wait, and the \
+         time-out of each starts with itself. Of the body 1 MiB is kept for --body, and the rest read and dropped; \
+         where the pattern did not occur in a longer one, the result is null.",
+        "Certificates are checked against --cacert, else the file named in SSL_CERT_FILE, else \
+         /etc/ssl/certs/ca-certificates.crt or /etc/pki/tls/certs/ca-bundle.crt. HTTP/1.1 is spoken, and TLS 1.2 or 1.3.",
+    ],
+    statuses: &[
+        (0, "all are up; in a stream: --until came true, --for is over, or SIGTERM or SIGINT came"),
+        (1, "at least one is down, and all could be judged; in a stream: --until did not come true within --for"),
+        (75, "at least one could not be judged"),
+    ],
+    examples: &[
+        ("probe-http --human http://192.0.2.10/", "Look once."),
+        (
+            "probe-http --fall 3 http://192.0.2.10/; [ $? = 1 ] && echo 'it is down'",
+            "Act on a definite no, seen three times, and on nothing else.",
+        ),
+        (
+            "probe-http --every 1s --timeout 500ms --fall 3 --fields event,target,is,cause http://192.0.2.10/health",
+            "Watch, in columns that a shell reads.",
+        ),
+        (
+            "probe-http --resolve www.example.org:443:192.0.2.10 --body 'Welcome' https://www.example.org/",
+            "Ask one machine for a name without asking the name server.",
+        ),
+        ("probe-http --exit-style mon http://web1/ http://web2/", "Serve as a monitor of mon."),
+    ],
+    see_also: &["probe-ping(8)", "vip-take(8)", "standby-watch(8)", "ha-events(7)", "takeover(7)"],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers() {
+        assert_eq!(header("Host:www.example.org").as_deref(), Ok("Host: www.example.org"));
+        assert_eq!(header("X-Empty:").as_deref(), Ok("X-Empty;"));
+        for bad in ["no colon", ": x", "a b: c", "X: a\r\nY: b", "X: a\nY", "X: \0"] {
+            assert!(header(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_for_names() {
+        assert_eq!(resolve("a.b:80:192.0.2.1").as_deref(), Ok("a.b:80:192.0.2.1"));
+        assert_eq!(resolve("a:443:2001:db8::1").as_deref(), Ok("a:443:[2001:db8::1]"));
+        assert_eq!(resolve("a:443:[2001:db8::1]").as_deref(), Ok("a:443:[2001:db8::1]"));
+        for bad in [
+            "a:80",
+            "a:0:192.0.2.1",
+            "a:x:192.0.2.1",
+            "a:80:b",
+            ":80:192.0.2.1",
+            "a:65536:192.0.2.1",
+            "+a:80:192.0.2.1",
+        ] {
+            assert!(resolve(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn methods_and_time_outs() {
+        assert_eq!(method("head").as_deref(), Ok("HEAD"));
+        assert!(method("GET /").is_err() && method("").is_err());
+        assert!(timeout("0").is_err() && timeout("2d").is_err() && timeout("10us").is_err());
+        assert_eq!(timeout("1500ms"), Ok(Duration::from_millis(1500)));
+    }
+}
