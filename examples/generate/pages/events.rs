@@ -34,7 +34,7 @@ pub fn page() -> String {
         page.raw(".br").filled(&fields.join(", "));
     }
     page.section("FIELDS").text("Every field with its type, in the order of the alphabet.");
-    let mut fields: Vec<_> = vocabulary::fields().collect();
+    let mut fields: Vec<_> = vocabulary::all_fields().collect();
     fields.sort_by_key(|f| f.name);
     for field in fields {
         page.item(

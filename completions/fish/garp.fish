@@ -1,0 +1,19 @@
+complete -c garp -l dev -d 'The network interface to announce it on' -r
+complete -c garp -l count -d 'How many announcements' -r
+complete -c garp -l every -d 'Between them' -r
+complete -c garp -l form -d 'Which forms of a gratuitous ARP (IPv4)' -r -f -a "both\t'Both of them'
+request\t'An ARP request for the own address'
+reply\t'An ARP reply that nobody asked for'"
+complete -c garp -l to -d 'Tell only this neighbour: for gear that ignores broadcast' -r
+complete -c garp -l mac -d 'Announce it as being at this hardware address, another machine\'s' -r
+complete -c garp -l fields -d 'Print these fields, tab-separated, in place of JSON; ha-events(7) lists them' -r
+complete -c garp -l exit-style -d 'Whose exit statuses to use' -r -f -a "native\t'0 yes, 1 no, 64 usage, 69 unavailable, 70 internal, 75 cannot tell, 77 permission, 78 configuration'
+nagios\t'0 OK, 2 CRITICAL, 3 UNKNOWN'
+lsb-status\t'LSB init script `status`: 0 running, 3 not running, 4 unknown'
+lsb-action\t'LSB init script actions: 0 done, 1 failed, 2 usage, 4 permission'
+ocf\t'OCF monitor: 0 running, 7 not running, 1 error, 2 arguments, 4 permission'
+mon\t'mon monitor: 0 or 1; the first line names the targets that failed'"
+complete -c garp -l dry-run -d 'Say what would be sent, and send nothing'
+complete -c garp -l human -d 'Print words for a person in place of JSON'
+complete -c garp -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c garp -s V -l version -d 'Print version'
