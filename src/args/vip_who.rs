@@ -22,6 +22,9 @@ pub struct VipWho {
     /// How long to listen, three questions spread over it
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = duration::parse_positive)]
     pub timeout: Duration,
+    /// End at the first answer
+    #[arg(long)]
+    pub first: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
@@ -39,7 +42,8 @@ pub const MANUAL: Manual = Manual {
     details: &[
         "Sends three ARP probes as RFC 5227 describes them, or neighbour solicitations for IPv6. They name no sender \
          address, so they enter nobody's cache and disturb nobody. Everybody who answers or otherwise claims the \
-         address within --timeout is listed with its hardware address; two of them are an address conflict.",
+         address within --timeout is listed with its hardware address; two of them are an address conflict. With --first \
+         the first answer ends it.",
         "An address of this machine itself is status 0 with mine true, whether or not somebody else answers too. \
          Silence means \"nobody\" only on an interface that is up and has a carrier.",
     ],
