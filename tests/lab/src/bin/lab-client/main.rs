@@ -1,6 +1,7 @@
-//! lab-client: the client that measures an outage, and the small servers that it measures against.
+//! lab-client: the client that measures an outage, the small servers that it measures against, and the story of both.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use takeover::cli::duration;
 mod http;
 mod meter;
 mod serve;
+mod timeline;
 mod udp;
 
 /// Measure how long a service is gone, from a client's point of view; and be such a service.
@@ -54,6 +56,13 @@ enum What {
         #[command(flatten)]
         manner: Manner,
     },
+    /// Tell what happened from what standby-watch, this client (with --follow) and scripts/demo wrote down; ends with 1
+    /// when a switch did not happen
+    Timeline {
+        /// JSON Lines, in any order
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// How often and how long to ask, and what to print.
@@ -95,14 +104,16 @@ pub struct Manner {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        What::Http { url, pace, give_up, in_flight } => http::run(&url, &pace, give_up, in_flight),
-        What::Udp { to, pace } => udp::ask(to, &pace),
-        What::Echo { at } => udp::echo(at),
-        What::Serve { at, manner } => serve::run(at, &manner),
+    let happened = match Arguments::parse().command {
+        What::Http { url, pace, give_up, in_flight } => http::run(&url, &pace, give_up, in_flight).map(|()| true),
+        What::Udp { to, pace } => udp::ask(to, &pace).map(|()| true),
+        What::Echo { at } => udp::echo(at).map(|()| true),
+        What::Serve { at, manner } => serve::run(at, &manner).map(|()| true),
+        What::Timeline { files } => timeline::run(&files),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match happened {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             eprintln!("lab-client: {e:#}");
             ExitCode::from(70)
