@@ -12,7 +12,7 @@ use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool, duration};
 use crate::probe::http::Statuses;
 
-/// Tell whether HTTP and HTTPS services are healthy, with a definite no kept apart from "cannot tell"
+/// Tell whether HTTP and HTTPS services are healthy
 #[derive(Parser, Clone, Debug)]
 #[command(name = "probe-http", version)]
 pub struct ProbeHttp {
@@ -158,7 +158,7 @@ pub const MANUAL: Manual = Manual {
         ),
         ("probe-http --exit-style mon http://web1/ http://web2/", "Serve as a monitor of mon."),
     ],
-    see_also: &["probe-ping(8)", "vip-take(8)", "standby-watch(8)", "ha-events(7)", "takeover(7)"],
+    see_also: &["probe-ping(1)", "vip-take(8)", "standby-watch(8)", "ha-events(7)", "takeover(7)"],
 };
 
 #[cfg(test)]
