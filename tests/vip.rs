@@ -508,3 +508,13 @@ fn other_callers_get_their_own_numbers() {
         a.sh(&format!("{} {B} --dev eth0 --fields event,held,macs,hint", takeover_lab::tool("vip-who").display()));
     assert_eq!(fields, format!("who\ttrue\t{}\t-", lab.host("b").mac()));
 }
+
+#[test]
+fn on_the_loopback_there_is_nobody_to_ask() {
+    let lab = two();
+    let a = lab.host("a");
+    let taken = run(a, "vip-take 10.66.0.1/32 --dev lo");
+    assert_eq!((taken.status, taken.events.len()), (0, 1), "{taken:?}");
+    assert!(taken.last()["cause"].as_str().unwrap().contains("no neighbours"));
+    assert_eq!(run(a, "vip-drop 10.66.0.1").last()["changed"], true);
+}

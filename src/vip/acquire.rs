@@ -120,7 +120,7 @@ pub fn acquire(
             break (overridden, now);
         }
     };
-    let event = taken_event(wanted, !here, &overridden);
+    let event = taken_event(wanted, !here, asking.is_some(), &overridden);
     if wanted.dry_run {
         output.emit(event)?;
         return Ok(Outcome::Taken(Taken { interface, frames, overridden, own, since, changed: !here }));
@@ -222,11 +222,12 @@ fn held_event(wanted: &Wanted, macs: &[Mac], mine: bool, cause: &str, hint: Opti
         .with("hint", hint)
 }
 
-fn taken_event(wanted: &Wanted, changed: bool, overridden: &[Mac]) -> Event {
+fn taken_event(wanted: &Wanted, changed: bool, asked: bool, overridden: &[Mac]) -> Event {
     let Wanted { address, dev, .. } = wanted;
     let cause = match (changed, overridden) {
         (false, _) => "it was here already".to_owned(),
         (true, []) if wanted.probe.is_none() => "taken without asking".to_owned(),
+        (true, []) if !asked => "taken without asking: there are no neighbours on this interface".to_owned(),
         (true, []) => "nobody else answers for it".to_owned(),
         (true, from) => format!("taken over the head of {}", list(from)),
     };
