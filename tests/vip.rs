@@ -4,7 +4,6 @@
 #[path = "support/hosts.rs"]
 mod hosts;
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use hosts::{LONG, Ran, eventually, has, run, start};
@@ -194,42 +193,16 @@ fn a_lease_ends_by_the_kernels_clock_and_is_renewed_by_running_it_again() {
 fn command_substitution_returns_at_once_and_the_repeats_go_on() {
     let lab = two();
     let (a, b) = (lab.host("a"), lab.host("b"));
-    let mut heard = b.command("timeout");
-    heard.args([
-        "20",
-        "tcpdump",
-        "-i",
-        "eth0",
-        "-nn",
-        "-l",
-        "-U",
-        "-c",
-        "6",
-        "arp",
-        "and",
-        "arp[14:4]",
-        "=",
-        "0x0a090032",
-    ]);
-    heard.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut heard = heard.spawn().unwrap();
-    // tcpdump says when it listens.
-    let mut ready = std::io::BufReader::new(heard.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("listening on") {
-        line.clear();
-        assert!(std::io::BufRead::read_line(&mut ready, &mut line).unwrap() > 0, "tcpdump does not listen");
-    }
+    b.sh("nft add table arp t && nft add chain arp t in '{ type filter hook input priority 0; }' && \
+          nft add rule arp t in arp saddr ip 10.9.0.50 arp operation request counter && \
+          nft add rule arp t in arp saddr ip 10.9.0.50 arp operation reply counter");
     let taken = a.sh(&format!(
         "x=$({} {VIP}/24 --dev eth0 --announce 3 --announce-every 300ms --fields event); echo \"$x\" | tr '\\n' ' '",
         takeover_lab::tool("vip-take").display()
     ));
     assert_eq!(taken.trim(), "taken announced");
-    let out = heard.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert_eq!(text.lines().count(), 6, "three announcements in both forms: {text}");
-    assert_eq!(text.matches("Request who-has 10.9.0.50").count(), 3, "{text}");
-    assert_eq!(text.matches("Reply 10.9.0.50 is-at").count(), 3, "{text}");
+    // Three announcements in both forms.
+    eventually("all are heard", || b.sh("nft list table arp t").matches("counter packets 3 ").count() == 2);
 }
 
 /// The repeating child ends with the address.
@@ -534,4 +507,14 @@ fn other_callers_get_their_own_numbers() {
     let fields =
         a.sh(&format!("{} {B} --dev eth0 --fields event,held,macs,hint", takeover_lab::tool("vip-who").display()));
     assert_eq!(fields, format!("who\ttrue\t{}\t-", lab.host("b").mac()));
+}
+
+#[test]
+fn on_the_loopback_there_is_nobody_to_ask() {
+    let lab = two();
+    let a = lab.host("a");
+    let taken = run(a, "vip-take 10.66.0.1/32 --dev lo");
+    assert_eq!((taken.status, taken.events.len()), (0, 1), "{taken:?}");
+    assert!(taken.last()["cause"].as_str().unwrap().contains("no neighbours"));
+    assert_eq!(run(a, "vip-drop 10.66.0.1").last()["changed"], true);
 }

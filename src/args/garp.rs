@@ -12,7 +12,7 @@ use crate::net::arp;
 use crate::net::frames::To;
 use crate::net::mac::Mac;
 
-/// Announce an address: gratuitous ARP, or an unsolicited neighbour advertisement for IPv6
+/// Announce an address by gratuitous ARP or neighbour advertisement
 #[derive(Parser, Clone, Debug)]
 #[command(name = "garp", version)]
 pub struct Garp {

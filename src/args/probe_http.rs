@@ -12,7 +12,7 @@ use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool, duration};
 use crate::probe::http::Statuses;
 
-/// Tell whether HTTP and HTTPS services are healthy, with a definite no kept apart from "cannot tell"
+/// Tell whether HTTP and HTTPS services are healthy
 #[derive(Parser, Clone, Debug)]
 #[command(name = "probe-http", version)]
 pub struct ProbeHttp {
@@ -124,8 +124,8 @@ pub const MANUAL: Manual = Manual {
          timeout-connect, timeout-tls, timeout-first-byte, timeout-body, empty-reply, cut-off, not-http, tls, \
          wrong-status, wrong-body.",
         "What may lie on this side cannot tell: lookup-failed, lookup-timeout, lookup-slow (the look-up took more than \
-         half of the time-out, and the rest was not enough), network-unreachable, not-permitted, \
-         out-of-descriptors, no-local-address, out-of-memory, interface, no-such-interface, no-carrier, egress-unknown, \
+         half of the time-out, and the rest was not enough), no-route, not-permitted, \
+         out-of-descriptors, no-local-address, out-of-memory, interface, no-interface, interface-down, no-carrier, egress-unknown, \
          ca-bundle, certificate (not trusted here, or expired: the clock may be wrong), tls-incompatible, body-too-long, \
          stalled (this process was not run for half of the time-out), unknown.",
         "The time-out covers all of a probe, the look-up of the name included, and runs on the boot-time clock. A look-up \
@@ -158,7 +158,7 @@ pub const MANUAL: Manual = Manual {
         ),
         ("probe-http --exit-style mon http://web1/ http://web2/", "Serve as a monitor of mon."),
     ],
-    see_also: &["probe-ping(8)", "vip-take(8)", "standby-watch(8)", "ha-events(7)", "takeover(7)"],
+    see_also: &["probe-ping(1)", "vip-take(8)", "standby-watch(8)", "ha-events(7)", "takeover(7)"],
 };
 
 #[cfg(test)]

@@ -70,7 +70,10 @@ pub const MANUAL: Manual = Manual {
             "Follow a host from a shell script.",
         ),
         ("probe-ping --until down --every 200ms --for 1m 192.0.2.7", "Wait for a host to go."),
-        ("probe-ping --exit-style mon $HOSTS", "As a monitor of mon: the first line names the hosts that failed."),
+        (
+            "probe-ping --exit-style mon 192.0.2.7 192.0.2.8",
+            "As a monitor of mon: the first line names the hosts that failed.",
+        ),
     ],
-    see_also: &["probe-http(8)", "vip-who(8)", "ha-events(7)", "takeover(7)"],
+    see_also: &["probe-http(1)", "vip-who(8)", "ha-events(7)", "takeover(7)"],
 };

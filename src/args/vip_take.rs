@@ -177,8 +177,8 @@ pub const MANUAL: Manual = Manual {
         "--lease without --hold lets the kernel remove the address after that many seconds; run the command again to \
          renew it, from cron for example. With --hold the process renews the lease four times as often as needed: when \
          it is killed, frozen, or the machine hangs, the kernel's own clock removes the address, at most 1.25 seconds \
-         late. What is dropped: on SIGTERM and SIGINT, when a reader of stdout goes away, and with --until-eof or \
-         --feed when stdin ends or falls silent.",
+         late. It drops the address itself on SIGTERM and SIGINT, when the reader of its stdout goes away, \
+         and with --until-eof or --feed when stdin ends or falls silent.",
         "A holder that finds its address deleted, or that did not run for half a lease, asks before it puts it back; if \
          anybody else answers it prints lost and ends with status 1. Another machine that claims the address is asked \
          directly; only if it answers is it a conflict. With --on-conflict defend the address is then announced again at \

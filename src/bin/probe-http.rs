@@ -16,9 +16,9 @@ use takeover::cli::output::{Output, OutputError};
 use takeover::cli::wait::{Signals, Waiter, stdout_gone};
 use takeover::cli::{self, Failure};
 use takeover::clock::Instant;
-use takeover::net::{NetError, link, netlink::Netlink};
 use takeover::probe::Judgement;
-use takeover::probe::http::{self, BODY_KEPT, Expectation, Outcome, Way};
+use takeover::probe::egress::{Egress, Finder};
+use takeover::probe::http::{self, BODY_KEPT, Expectation, Outcome};
 use takeover::probe::judge::State;
 use takeover::probe::watch::Watch;
 use takeover_transfer::{Refused, Request, Transfers, Trust};
@@ -111,8 +111,7 @@ struct Prober<'a> {
     /// Targets that are due and wait for room.
     queue: VecDeque<usize>,
     room: usize,
-    /// Opened when it is first needed.
-    netlink: Option<Netlink>,
+    finder: Finder,
 }
 
 impl<'a> Prober<'a> {
@@ -124,7 +123,7 @@ impl<'a> Prober<'a> {
             transfers: Transfers::new(),
             queue: VecDeque::new(),
             room: room(args),
-            netlink: None,
+            finder: Finder::default(),
         }
     }
 
@@ -141,13 +140,10 @@ impl<'a> Prober<'a> {
         if free == 0 || self.queue.is_empty() {
             return not_started;
         }
-        let way = match &self.args.interface {
-            Some(_) => self.way(&[]),
-            None => Way::Open,
-        };
+        let egress = self.egress(&[]);
         for target in self.queue.drain(..free.min(self.queue.len())) {
             let mut outcome = Outcome { timeout: self.args.timeout, ..Outcome::default() };
-            let obstacle = way.obstacle();
+            let obstacle = egress.obstacle();
             if obstacle.is_none() {
                 let request = Request {
                     url: &self.args.urls[target],
@@ -199,7 +195,7 @@ impl<'a> Prober<'a> {
         let url = &self.args.urls[target];
         let mut judgement = obstacle.unwrap_or_else(|| http::judge(&self.expected, &outcome));
         if http::rests_on_silence(&judgement)
-            && let Some(obstacle) = self.way(&dialled).obstacle()
+            && let Some(obstacle) = self.egress(&dialled).obstacle()
         {
             judgement = obstacle;
         }
@@ -213,32 +209,15 @@ impl<'a> Prober<'a> {
     }
 
     /// Whether what is sent to these addresses can leave this machine.
-    fn way(&mut self, addresses: &[IpAddr]) -> Way {
-        let netlink = match &mut self.netlink {
-            Some(open) => open,
-            none => match Netlink::open() {
-                Ok(open) => none.insert(open),
-                Err(e) => return Way::Untold(e.to_string()),
-            },
-        };
-        let judged = |interface: link::Interface| match interface.carrier {
-            true => Way::Open,
-            false => Way::NoCarrier(interface.name),
-        };
-        if let Some(name) = &self.args.interface {
-            return match link::by_name(netlink, name) {
-                Ok(interface) => judged(interface),
-                Err(NetError::NoInterface(name)) => Way::NoInterface(name),
-                Err(e) => Way::Untold(e.to_string()),
-            };
+    fn egress(&mut self, addresses: &[IpAddr]) -> Egress {
+        match &self.args.interface {
+            Some(name) => self.finder.named(name),
+            // One closed way of several is enough to doubt: the silence may have been on that one.
+            None => {
+                let mut ways = addresses.iter().map(|ip| self.finder.routed(*ip));
+                ways.find(|way| *way != Egress::Clear).unwrap_or(Egress::Clear)
+            }
         }
-        // One closed way of several is enough to doubt: the silence may have been on that one.
-        let ways = addresses.iter().map(|ip| match link::egress(netlink, *ip) {
-            Ok(Some(interface)) => judged(interface),
-            Ok(None) => Way::NoRoute(*ip),
-            Err(e) => Way::Untold(e.to_string()),
-        });
-        ways.into_iter().find(|way| *way != Way::Open).unwrap_or(Way::Open)
     }
 
     /// Waits for the transfers, for the next probe that is due and, in a stream, for signals and a reader that leaves.

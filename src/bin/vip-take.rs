@@ -44,7 +44,7 @@ fn run(args: VipTake, output: &mut Output) -> anyhow::Result<Answer> {
         (Some(control), Some(monitor)) => {
             let settings = args.settings(taken.overridden.clone(), taken.own.clone());
             let hold = Hold { netlink: &mut netlink, monitor, wanted: &wanted, taken, control: &control, output };
-            hold.run(settings)
+            Ok(hold.run(settings)?)
         }
         _ => {
             // What was here already was announced when it came.

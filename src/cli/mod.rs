@@ -90,7 +90,7 @@ impl Failure {
 }
 
 /// The whole life of a command: arguments, run, error line, exit status.
-pub fn main<T: Tool>(run: fn(T, &mut Output) -> anyhow::Result<Answer>) -> ExitCode {
+pub fn main<T: Tool, E: Into<anyhow::Error>>(run: fn(T, &mut Output) -> Result<Answer, E>) -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let args = match T::command().try_get_matches_from(&words).and_then(|m| T::from_arg_matches(&m)) {
         Ok(args) => args,
@@ -101,11 +101,12 @@ pub fn main<T: Tool>(run: fn(T, &mut Output) -> anyhow::Result<Answer>) -> ExitC
     if style == ExitStyle::Mon && T::MONITORS {
         output.hold_back();
     }
-    let ran = run(args, &mut output).and_then(|answer| output.finish().map(|()| answer).map_err(Into::into));
+    let ran = run(args, &mut output).map_err(Into::into);
+    let ran = ran.and_then(|answer| output.finish().map(|()| answer).map_err(Into::into));
     let status = match ran {
         Ok(answer) => style.answer(answer),
         Err(error) => {
-            let failure = classify(&error);
+            let failure = classify(error);
             let _ = output.finish(); // what was found before the failure; the failure itself is reported next
             report(T::NAME, &failure, &mut output, false);
             style.fault(failure.fault)
@@ -180,29 +181,55 @@ pub fn error_event(failure: &Failure) -> Event {
 const CLOSED: &str = "stdout-closed";
 const UNWRITABLE: &str = "stdout-unwritable";
 
-/// Finds the typed error in a chain and gives it its code, hint and exit status.
-pub fn classify(error: &anyhow::Error) -> Failure {
-    let message = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    for cause in error.chain() {
-        if let Some(e) = cause.downcast_ref::<Failure>() {
-            return Failure { fault: e.fault, code: e.code, message, hint: e.hint.clone() };
-        }
-        if let Some(e) = cause.downcast_ref::<NetError>() {
-            return Failure { fault: e.fault(), code: e.code(), message, hint: e.hint() };
-        }
-        if let Some(e) = cause.downcast_ref::<ProbeError>() {
-            return Failure { fault: e.fault(), code: e.code(), message, hint: e.hint() };
-        }
-        if let Some(e) = cause.downcast_ref::<OutputError>() {
-            let (fault, code) = match e {
-                OutputError::Closed => (Fault::Undetermined, CLOSED),
-                OutputError::Write(_) => (Fault::Internal, UNWRITABLE),
-            };
-            return Failure { fault, code, message, hint: None };
-        }
-        if let Some(e) = cause.downcast_ref::<std::io::Error>() {
-            return Failure { message, ..Failure::io("", e) };
+/// Anything that ends a command without an answer, as the library's edges return it.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // each is the error of that module
+pub enum Error {
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl Error {
+    /// Which exit status, which code, what to do about it; the message is the caller's.
+    fn class(&self) -> (Fault, &'static str, Option<String>) {
+        match self {
+            Self::Failure(e) => (e.fault, e.code, e.hint.clone()),
+            Self::Net(e) => (e.fault(), e.code(), e.hint()),
+            Self::Probe(e) => (e.fault(), e.code(), e.hint()),
+            Self::Output(OutputError::Closed) => (Fault::Undetermined, CLOSED, None),
+            Self::Output(OutputError::Write(_)) => (Fault::Internal, UNWRITABLE, None),
+            Self::Io(e) => {
+                let Failure { fault, code, hint, .. } = Failure::io("", e);
+                (fault, code, hint)
+            }
         }
     }
-    Failure { fault: Fault::Internal, code: "internal", message, hint: None }
+
+    /// The same for programs and people.
+    pub fn failure(&self) -> Failure {
+        let (fault, code, hint) = self.class();
+        Failure { fault, code, message: self.to_string(), hint }
+    }
+}
+
+/// Finds the typed error in the chain of a command, and keeps what the command said around it.
+fn classify(error: anyhow::Error) -> Failure {
+    let message = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let error = error
+        .downcast::<Error>()
+        .or_else(|e| e.downcast::<Failure>().map(Error::from))
+        .or_else(|e| e.downcast::<NetError>().map(Error::from))
+        .or_else(|e| e.downcast::<ProbeError>().map(Error::from))
+        .or_else(|e| e.downcast::<OutputError>().map(Error::from))
+        .or_else(|e| e.downcast::<std::io::Error>().map(Error::from));
+    let (fault, code, hint) = error.map_or((Fault::Internal, "internal", None), |e| e.class());
+    Failure { fault, code, message, hint }
 }

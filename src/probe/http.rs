@@ -392,8 +392,8 @@ fn by_errno(outcome: &Outcome) -> Option<Judgement> {
 fn ours(errno: i32) -> Option<Judgement> {
     let errno = Errno::from_raw(errno);
     let (reason, cause) = match errno {
-        Errno::ENETUNREACH => ("network-unreachable", "this machine has no route there: ip route get ADDRESS"),
-        Errno::ENETDOWN => ("network-unreachable", "the interface there is down: ip link"),
+        Errno::ENETUNREACH => ("no-route", "this machine has no route there: ip route get ADDRESS"),
+        Errno::ENETDOWN => ("interface-down", "the interface there is down: ip link"),
         Errno::EPERM | Errno::EACCES => {
             ("not-permitted", "this machine does not let us connect: a firewall or a sandbox")
         }
@@ -424,39 +424,6 @@ fn unknown(outcome: &Outcome) -> Judgement {
     }
     cause.push(')');
     Judgement::cannot_tell("unknown", cause)
-}
-
-/// The way that a probe would leave this machine by, as far as it could be found out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// It can be heard.
-    Open,
-    /// There is no such interface.
-    NoInterface(String),
-    /// The interface is down or has no carrier.
-    NoCarrier(String),
-    /// No route leads there.
-    NoRoute(IpAddr),
-    /// The kernel did not say.
-    Untold(String),
-}
-
-impl Way {
-    /// What a probe is worth that had to go this way; `None` where nothing speaks against it.
-    pub fn obstacle(&self) -> Option<Judgement> {
-        let (reason, cause) = match self {
-            Self::Open => return None,
-            Self::NoInterface(name) => ("no-such-interface", format!("this machine has no interface {name}: ip link")),
-            Self::NoCarrier(name) => {
-                ("no-carrier", format!("our own interface {name} has no carrier: check its cable or switch port"))
-            }
-            Self::NoRoute(ip) => ("network-unreachable", format!("this machine has no route to {ip}")),
-            Self::Untold(why) => {
-                ("egress-unknown", format!("whether our own interface has a carrier is not known: {why}"))
-            }
-        };
-        Some(Judgement::cannot_tell(reason, cause))
-    }
 }
 
 /// Whether a verdict rests on a silence that a cut on our side would explain as well.

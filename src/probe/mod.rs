@@ -2,6 +2,7 @@
 //!
 //! Pure but for two edges: [`icmp_socket`] and the threads of [`lookup`]. libcurl lives in the `transfer` crate.
 
+pub mod egress;
 pub mod http;
 pub mod icmp;
 pub mod icmp_socket;

@@ -8,11 +8,11 @@ use super::ask::{self, Question};
 use super::control::Control;
 use super::holder::Input;
 use super::take::{Decision, IfHeld, decide, list};
-use crate::cli::Failure;
 use crate::cli::event::Event;
 use crate::cli::exit::Fault;
 use crate::cli::output::Output;
 use crate::cli::wait::Waiter;
+use crate::cli::{Error, Failure};
 use crate::clock::Instant;
 use crate::net::address::{self, ServiceAddress};
 use crate::net::frames::Frames;
@@ -80,7 +80,7 @@ pub fn acquire(
     wanted: &Wanted,
     control: Option<&Control>,
     output: &mut Output,
-) -> anyhow::Result<Outcome> {
+) -> Result<Outcome, Error> {
     let interface = link::by_name(netlink, &wanted.dev)?;
     let ip = wanted.address.ip;
     if !interface.up {
@@ -120,7 +120,7 @@ pub fn acquire(
             break (overridden, now);
         }
     };
-    let event = taken_event(wanted, !here, &overridden);
+    let event = taken_event(wanted, !here, asking.is_some(), &overridden);
     if wanted.dry_run {
         output.emit(event)?;
         return Ok(Outcome::Taken(Taken { interface, frames, overridden, own, since, changed: !here }));
@@ -143,12 +143,7 @@ enum Placed {
 }
 
 /// Whether this machine has the address already, and where.
-fn placed(
-    netlink: &mut Netlink,
-    wanted: &Wanted,
-    interface: &Interface,
-    output: &mut Output,
-) -> anyhow::Result<Placed> {
+fn placed(netlink: &mut Netlink, wanted: &Wanted, interface: &Interface, output: &mut Output) -> Result<Placed, Error> {
     let ip = wanted.address.ip;
     let mine: Vec<_> = address::list(netlink, ip)?.into_iter().filter(|a| a.address.ip == ip).collect();
     let Some(other) = mine.iter().find(|a| a.index != interface.index || a.address != wanted.address) else {
@@ -171,7 +166,7 @@ fn until_free(
     window: Duration,
     control: Option<&Control>,
     output: &mut Output,
-) -> anyhow::Result<Result<(Vec<Mac>, Instant), Outcome>> {
+) -> Result<Result<(Vec<Mac>, Instant), Outcome>, Error> {
     // Who may override one holder has to hear of all.
     let first_suffices = wanted.if_held != IfHeld::Steal && wanted.steal_from.is_none();
     let waiter = Waiter::new()?;
@@ -227,11 +222,12 @@ fn held_event(wanted: &Wanted, macs: &[Mac], mine: bool, cause: &str, hint: Opti
         .with("hint", hint)
 }
 
-fn taken_event(wanted: &Wanted, changed: bool, overridden: &[Mac]) -> Event {
+fn taken_event(wanted: &Wanted, changed: bool, asked: bool, overridden: &[Mac]) -> Event {
     let Wanted { address, dev, .. } = wanted;
     let cause = match (changed, overridden) {
         (false, _) => "it was here already".to_owned(),
         (true, []) if wanted.probe.is_none() => "taken without asking".to_owned(),
+        (true, []) if !asked => "taken without asking: there are no neighbours on this interface".to_owned(),
         (true, []) => "nobody else answers for it".to_owned(),
         (true, from) => format!("taken over the head of {}", list(from)),
     };

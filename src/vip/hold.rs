@@ -11,7 +11,7 @@ use crate::cli::event::Event;
 use crate::cli::exit::Answer;
 use crate::cli::output::{Output, OutputError};
 use crate::cli::wait::Waiter;
-use crate::cli::{Failure, classify, error_event};
+use crate::cli::{Error, Failure, error_event};
 use crate::clock::Instant;
 use crate::net::NetError;
 use crate::net::address;
@@ -38,7 +38,7 @@ pub struct Hold<'a> {
 
 impl Hold<'_> {
     /// Holds until something ends it.
-    pub fn run(mut self, settings: Settings) -> anyhow::Result<Answer> {
+    pub fn run(mut self, settings: Settings) -> Result<Answer, Error> {
         let waiter = Waiter::new()?;
         let mut holder = Holder::new(settings, self.taken.since);
         let mut trouble = Trouble::default();
@@ -59,7 +59,7 @@ impl Hold<'_> {
         }
     }
 
-    fn wait(&mut self, waiter: &Waiter, holder: &Holder) -> anyhow::Result<Vec<Input>> {
+    fn wait(&mut self, waiter: &Waiter, holder: &Holder) -> Result<Vec<Input>, Error> {
         let mut fds = self.control.fds();
         fds.push((self.monitor.as_fd(), PollFlags::POLLIN));
         if let Some(frames) = &self.taken.frames {
@@ -82,7 +82,7 @@ impl Hold<'_> {
         Ok(inputs)
     }
 
-    fn notifications(&mut self) -> anyhow::Result<Vec<Input>> {
+    fn notifications(&mut self) -> Result<Vec<Input>, Error> {
         let Some(messages) =
             self.monitor.notifications().map_err(|e| NetError::kernel("cannot hear of changes to the link", e))?
         else {
@@ -104,7 +104,7 @@ impl Hold<'_> {
     }
 
     /// The state itself, where its changes were missed.
-    fn look_afresh(&mut self) -> anyhow::Result<Vec<Input>> {
+    fn look_afresh(&mut self) -> Result<Vec<Input>, Error> {
         let index = self.taken.interface.index;
         let carrier = match link::by_index(self.netlink, index) {
             Ok(interface) => interface.carrier,
@@ -119,7 +119,7 @@ impl Hold<'_> {
         Ok(inputs)
     }
 
-    fn act(&mut self, action: Action, trouble: &mut Trouble) -> anyhow::Result<Option<Ending>> {
+    fn act(&mut self, action: Action, trouble: &mut Trouble) -> Result<Option<Ending>, Error> {
         let Taken { interface, frames, .. } = &self.taken;
         match action {
             Action::Renew => {
@@ -129,7 +129,7 @@ impl Hold<'_> {
                     // Its going is told by a notification.
                     Err(NetError::Kernel { error, .. }) if error.raw_os_error() == Some(libc::ENODEV) => {}
                     Err(error) => {
-                        let failure = classify(&error.into());
+                        let failure = Error::from(error).failure();
                         self.complain(failure, |t| &mut t.renewing, trouble)?;
                     }
                 }
@@ -164,11 +164,12 @@ impl Hold<'_> {
         Ok(None)
     }
 
-    fn link_result(&mut self, result: std::io::Result<()>, trouble: &mut Trouble) -> anyhow::Result<()> {
+    fn link_result(&mut self, result: std::io::Result<()>, trouble: &mut Trouble) -> Result<(), Error> {
         match result {
             Ok(()) => trouble.sending = None,
             Err(error) => {
-                let failure = classify(&NetError::kernel(format!("cannot send on {}", self.wanted.dev), error).into());
+                let failure =
+                    Error::from(NetError::kernel(format!("cannot send on {}", self.wanted.dev), error)).failure();
                 self.complain(failure, |t| &mut t.sending, trouble)?;
             }
         }
@@ -181,7 +182,7 @@ impl Hold<'_> {
         failure: Failure,
         kind: impl Fn(&mut Trouble) -> &mut Option<String>,
         trouble: &mut Trouble,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), Error> {
         if kind(trouble).as_deref() == Some(&failure.message) {
             return Ok(());
         }
@@ -190,17 +191,17 @@ impl Hold<'_> {
     }
 
     /// A full disk must not end a service: the holder goes on and says so on stderr. A reader that went away ends it.
-    fn tell(&mut self, event: Event, trouble: &mut Trouble) -> anyhow::Result<()> {
+    fn tell(&mut self, event: Event, trouble: &mut Trouble) -> Result<(), Error> {
         let told = self.output.emit(event);
         self.told(told, trouble)
     }
 
-    fn tell_backlog(&mut self, trouble: &mut Trouble) -> anyhow::Result<()> {
+    fn tell_backlog(&mut self, trouble: &mut Trouble) -> Result<(), Error> {
         let told = self.output.flush_backlog();
         self.told(told, trouble)
     }
 
-    fn told(&mut self, told: Result<(), OutputError>, trouble: &mut Trouble) -> anyhow::Result<()> {
+    fn told(&mut self, told: Result<(), OutputError>, trouble: &mut Trouble) -> Result<(), Error> {
         match told {
             Ok(()) => trouble.printing = false,
             Err(OutputError::Closed) => {
@@ -217,7 +218,7 @@ impl Hold<'_> {
         Ok(())
     }
 
-    fn ended(self, ending: Ending) -> anyhow::Result<Answer> {
+    fn ended(self, ending: Ending) -> Result<Answer, Error> {
         match ending {
             Ending::Clean => Ok(Answer::Yes),
             Ending::Lost => Ok(Answer::No),

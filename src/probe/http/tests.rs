@@ -4,6 +4,7 @@ use nix::libc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::probe::egress::Egress;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -60,8 +61,8 @@ fn every_phase_has_its_verdict() {
         (dialling(COULDNT_CONNECT, libc::ECONNRESET), Down, "reset"),
         (dialling(COULDNT_CONNECT, libc::EHOSTUNREACH), Down, "host-unreachable"),
         (dialling(COULDNT_CONNECT, libc::ETIMEDOUT), Down, "timeout-connect"),
-        (dialling(COULDNT_CONNECT, libc::ENETUNREACH), CannotTell, "network-unreachable"),
-        (dialling(COULDNT_CONNECT, libc::ENETDOWN), CannotTell, "network-unreachable"),
+        (dialling(COULDNT_CONNECT, libc::ENETUNREACH), CannotTell, "no-route"),
+        (dialling(COULDNT_CONNECT, libc::ENETDOWN), CannotTell, "interface-down"),
         (dialling(COULDNT_CONNECT, libc::EPERM), CannotTell, "not-permitted"),
         (dialling(COULDNT_CONNECT, libc::EACCES), CannotTell, "not-permitted"),
         (dialling(COULDNT_CONNECT, libc::EADDRNOTAVAIL), CannotTell, "no-local-address"),
@@ -100,14 +101,14 @@ fn every_phase_has_its_verdict() {
         (Outcome { errno: libc::EPIPE, ..connected(SEND_ERROR) }, Down, "reset"),
         (Outcome { errno: libc::EHOSTUNREACH, ..connected(RECV_ERROR) }, Down, "host-unreachable"),
         (Outcome { errno: libc::ETIMEDOUT, ..connected(RECV_ERROR) }, Down, "timeout-first-byte"),
-        (Outcome { errno: libc::ENETUNREACH, ..connected(SEND_ERROR) }, CannotTell, "network-unreachable"),
+        (Outcome { errno: libc::ENETUNREACH, ..connected(SEND_ERROR) }, CannotTell, "no-route"),
         (Outcome { errno: libc::EIO, ..connected(RECV_ERROR) }, CannotTell, "unknown"),
         (answering(RECV_ERROR), Down, "cut-off"),
         (connected(RECV_ERROR), Down, "empty-reply"),
         // TLS.
         (tls(SSL_CONNECT_ERROR), Down, "tls"),
         (Outcome { errno: libc::ECONNRESET, ..tls(SSL_CONNECT_ERROR) }, Down, "reset"),
-        (Outcome { errno: libc::ENETUNREACH, ..tls(SSL_CONNECT_ERROR) }, CannotTell, "network-unreachable"),
+        (Outcome { errno: libc::ENETUNREACH, ..tls(SSL_CONNECT_ERROR) }, CannotTell, "no-route"),
         (says(tls(SSL_CONNECT_ERROR), "peer is incompatible: x"), CannotTell, "tls-incompatible"),
         (says(tls(RECV_ERROR), "received corrupt message"), Down, "tls"),
         (connected(SSL_CONNECT_ERROR), CannotTell, "unknown"),
@@ -158,14 +159,14 @@ fn only_silence_asks_for_the_state_of_the_link() {
         assert_eq!(rests_on_silence(&judge(&expected(), &outcome)), rests, "{outcome:?}");
     }
     for way in [
-        Way::NoInterface("x".into()),
-        Way::NoCarrier("x".into()),
-        Way::NoRoute(Ipv4Addr::LOCALHOST.into()),
-        Way::Untold("x".into()),
+        Egress::NoInterface("x".into()),
+        Egress::NoCarrier("x".into()),
+        Egress::NoRoute(Ipv4Addr::LOCALHOST.into()),
+        Egress::Unknown("x".into()),
     ] {
         assert_eq!(way.obstacle().map(|j| j.verdict), Some(Verdict::CannotTell));
     }
-    assert_eq!(Way::Open.obstacle(), None);
+    assert_eq!(Egress::Clear.obstacle(), None);
 }
 
 #[test]
