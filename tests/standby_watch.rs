@@ -128,7 +128,7 @@ impl<'a> Web<'a> {
     }
 
     fn signal(&self, signal: &str) {
-        self.host.sh(&format!("kill -{signal} -- -{}", self.child.pid()));
+        self.host.sh(&format!("kill -s {signal} -- -{}", self.child.pid()));
     }
 
     fn kill(mut self) {
