@@ -763,6 +763,7 @@ fn wrong_words() {
         &["--fall", "0"],
         &["--rise", "x"],
         &["--on-timeout", "5x"],
+        &["--on-timeout", "0"],
         &["--hold-down", "1.2.3"],
         &["--giveback-wait", ""],
         &["--if-held", "wait"],
@@ -792,6 +793,14 @@ fn wrong_words() {
         assert_eq!(support::problems(&event.to_string()), [""; 0]);
     }
     assert_eq!(s.sh("ip addr"), before);
+
+    // Without permission it does not begin to watch.
+    let (path, watcher) = (std::env::var("PATH").unwrap(), script(None, s));
+    let ours = watcher.get_envs().find(|(k, _)| *k == "PATH").and_then(|(_, v)| v).map(ToOwned::to_owned);
+    let mut command = s.command("setpriv");
+    command.env("PATH", ours.unwrap_or_else(|| path.into())).args(["--bounding-set", "-all", "--inh-caps", "-all"]);
+    let ran = Ran::read(&command.arg("standby-watch").args(good).output().unwrap());
+    assert_eq!((ran.status, &ran.last()["code"]), (77, &json!("permission-denied")), "{ran:?}");
 
     // A command that is missing: a PATH with all but that one.
     let all = tool("ha-event").parent().unwrap().display().to_string();
