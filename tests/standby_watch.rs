@@ -244,11 +244,17 @@ fn killed(kind: Kind) {
     let more = [&["--if-held", "steal", "--confirm", "10.9.0.3"].map(String::from)[..], &scratch.hooks()].concat();
     let mut bold = watch(s, URL, &more);
     primary_is(&mut bold, "up");
+    let mut client = c.tool("lab-client");
+    client.args(["http", SERVICE, "--every", "5ms", "--follow"]);
+    let mut client = Child::spawn(client);
     web.kill();
+    client.next_where("outage", LONG, |line| line["client"] == "lost");
     assert_eq!(primary_is(&mut bold, "down")["was"], "up");
     bold.next_event("active", LONG);
     assert!(has(s, VIP) && has(p, VIP));
+    client.next_where("end of the outage", LONG, |line| line["client"] == "served");
     assert!(served(c) && leads_to(c, s));
+    client.kill();
     assert_eq!(scratch.log(), "take take-end");
     let _web = Web::start(kind, p, &scratch);
     assert_eq!(bold.next_event("given-back", LONG)["mac"], p.mac());
@@ -483,6 +489,58 @@ fn the_primarys_only_address() {
     eventually("the client is led back", || leads_to(c, p) && served(c));
     eventually("the hook has run", || scratch.log() == "take take-end drop drop-end");
     assert_eq!(names(&end(watcher)), ["watching", "taking", "active", "returned", "given-back", "ending"]);
+}
+
+/// The same address, but only the web server is dead: it is taken from a kernel that goes on answering, which is no return.
+#[test]
+fn stolen_from_a_kernel_that_goes_on_answering() {
+    let scratch = Scratch::new();
+    let lab = Lab::up(&[("p", "10.9.0.50/24"), ("s", "10.9.0.2/24"), ("c", "10.9.0.3/24")]);
+    let (p, s, c) = (lab.host("p"), lab.host("s"), lab.host("c"));
+    let web = Web::start(Kind::Busybox, p, &scratch);
+    let more = [&["--if-held", "steal"].map(String::from)[..], &scratch.hooks()].concat();
+    let mut watcher = watch(s, SERVICE, &more);
+    primary_is(&mut watcher, "up");
+    web.kill();
+    watcher.next_event("active", LONG);
+    assert!(served(c) && leads_to(c, s));
+    // The holder has asked and p has answered many times; the client is served all the while.
+    for _ in 0..20 {
+        assert!(served(c) && has(s, VIP));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let _web = Web::start(Kind::Busybox, p, &scratch);
+    watcher.signal(Signal::SIGUSR1);
+    assert_eq!(watcher.next_event("given-back", LONG)["mac"], p.mac());
+    eventually("the client is led back", || leads_to(c, p) && served(c));
+    eventually("the hook has run", || scratch.log() == "take take-end drop drop-end");
+    end(watcher);
+}
+
+#[test]
+fn an_ipv6_address() {
+    let (lab, scratch) = (three(), Scratch::new());
+    let (p, s, c) = (lab.host("p"), lab.host("s"), lab.host("c"));
+    p.sh("ip addr add fd00::50/64 dev eth0 nodad");
+    let web = Web::start(Kind::Busybox, p, &scratch);
+    let mut command = script(None, s);
+    command.args(["--url", "http://[fd00::50]:8080/", "--vip", "fd00::50/64", "--dev", "eth0"]);
+    command.args(["--every", "50ms", "--timeout", "400ms", "--confirm", "fd00::a09:3", "--confirm", "10.9.0.3"]);
+    let mut watcher = {
+        command.args(scratch.hooks());
+        Child::spawn(command)
+    };
+    primary_is(&mut watcher, "up");
+    p.cut(Cut::Silent);
+    watcher.next_event("active", LONG);
+    assert!(has(s, "fd00::50"));
+    eventually("served", || run(c, "probe-http http://[fd00::50]:8080/").status == 0);
+    p.heal();
+    assert_eq!(watcher.next_event("given-back", LONG)["mac"], p.mac());
+    assert!(!has(s, "fd00::50"));
+    eventually("the client is led back", || c.sh("ip neigh show fd00::50").contains(p.mac()));
+    end(watcher);
+    drop(web);
 }
 
 /// The primary comes back while --on-take still runs: seen, and acted upon when that is done.
