@@ -247,6 +247,7 @@ fn killed(kind: Kind) {
     let mut client = c.tool("lab-client");
     client.args(["http", SERVICE, "--every", "5ms", "--follow"]);
     let mut client = Child::spawn(client);
+    client.next_where("first answer", LONG, |line| line["client"] == "served");
     web.kill();
     client.next_where("outage", LONG, |line| line["client"] == "lost");
     assert_eq!(primary_is(&mut bold, "down")["was"], "up");
