@@ -96,7 +96,7 @@ fn run(args: &Arguments) -> anyhow::Result<bool> {
     };
     match &args.part {
         Part::Oneshot => {
-            println!("One call, milliseconds and MB of 10^6 bytes\n\n{}", stats::HEAD);
+            println!("One call, milliseconds and MB of 2^20 bytes\n\n{}", stats::HEAD);
             met = oneshot(args, &bin)?;
         }
         Part::Failover => {

@@ -80,7 +80,7 @@ pub fn run(line: &Line) -> anyhow::Result<Cost> {
     Ok(Cost { wall_ms: millis(wall), cpu_ms: millis(cpu_of_children()?.saturating_sub(before)) })
 }
 
-/// The peak memory of one run, in MB of 10^6 bytes: what the kernel counts for its address space at its end. The figure
+/// The peak memory of one run, in MB of 2^20 bytes, as ps and top count: what the kernel counts for its address space at its end. The figure
 /// in rusage will not do: it begins with the memory of the process that forked.
 pub fn peak_mb(line: &Line) -> anyhow::Result<f64> {
     let mut command = line.command();
@@ -106,7 +106,7 @@ pub fn peak_mb(line: &Line) -> anyhow::Result<f64> {
             }
             WaitStatus::Exited(_, status) => {
                 line.check(ExitStatus::from_raw(status << 8))?;
-                return peak.map(|kb| kb as f64 * 1024.0 / 1e6).context("the kernel told no VmHWM");
+                return peak.map(|kb| kb as f64 / 1024.0).context("the kernel told no VmHWM");
             }
             WaitStatus::Signaled(_, signal, _) => bail!("{} was ended by {signal}", line.program.display()),
             _ => None,
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_peak_is_the_programs_own() {
-        let own = high_water(Pid::this()).unwrap() as f64 * 1024.0 / 1e6;
+        let own = high_water(Pid::this()).unwrap() as f64 / 1024.0;
         let ballast = std::hint::black_box(vec![1_u8; 64 << 20]);
         let small = peak_mb(&Line::new("true", "")).unwrap();
         assert!(small > 0.2 && small < own + 30.0, "{small}, while this process had {}", ballast.len());
