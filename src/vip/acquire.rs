@@ -8,6 +8,7 @@ use super::ask::{self, Question};
 use super::control::Control;
 use super::holder::Input;
 use super::take::{Decision, IfHeld, decide, list};
+use crate::cli::child;
 use crate::cli::event::Event;
 use crate::cli::exit::Fault;
 use crate::cli::output::Output;
@@ -104,10 +105,14 @@ pub fn acquire(
     };
     let (overridden, since) = loop {
         let (overridden, asked) = match (&frames, asking) {
-            (Some(frames), Some(window)) => {
-                match until_free(netlink, wanted, (&interface, frames), &own, window, control, output)? {
+            (Some(open), Some(window)) => {
+                match until_free(netlink, wanted, (&interface, open), &own, window, control, output)? {
                     Ok(free) => free,
-                    Err(outcome) => return Ok(outcome),
+                    Err(outcome) => {
+                        // The answer is out: the caller need not wait for the sockets.
+                        frames.into_iter().for_each(|frames| child::close(frames.into_fds()));
+                        return Ok(outcome);
+                    }
                 }
             }
             _ => (Vec::new(), Instant::now()),

@@ -145,7 +145,8 @@ impl Child {
         self.next_where("line", within, |_| true)
     }
 
-    fn look(&mut self, within: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+    /// Like [`Child::next_where`], for a line that may not come: the error says why not.
+    pub fn look(&mut self, within: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
         let deadline = Instant::now() + within;
         loop {
             let line = match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
