@@ -136,8 +136,8 @@ impl VipTake {
         })
     }
 
-    /// How to hold it; `overridden` and `own` come from the taking.
-    pub fn settings(&self, overridden: Vec<Mac>, own: Vec<Mac>) -> Settings {
+    /// How to hold it; all arguments come from the taking.
+    pub fn settings(&self, asker: Mac, overridden: Vec<Mac>, own: Vec<Mac>) -> Settings {
         Settings {
             lease: Duration::from_secs(u64::from(self.lease.unwrap_or(HOLDERS_LEASE))),
             probe: self.probe.0,
@@ -146,6 +146,7 @@ impl VipTake {
             refresh: self.hold.refresh.0,
             on_conflict: self.hold.on_conflict,
             overridden,
+            asker,
             own,
             feed: self.hold.feed,
             probe_every: self.hold.probe_every,

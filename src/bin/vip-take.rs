@@ -6,6 +6,7 @@ use takeover::args::vip_take::VipTake;
 use takeover::cli;
 use takeover::cli::exit::Answer;
 use takeover::cli::output::Output;
+use takeover::net::NetError;
 use takeover::net::frames::To;
 use takeover::net::mac::Mac;
 use takeover::net::netlink::Netlink;
@@ -37,12 +38,21 @@ fn run(args: VipTake, output: &mut Output) -> anyhow::Result<Answer> {
     let mac = taken.interface.mac.unwrap_or(Mac::ZERO);
     let announcement = Announcement { ip: wanted.address.ip, dev: &args.dev, mac, forms: BOTH, to: To::Everybody };
     if let Some(frames) = taken.frames.as_ref().filter(|_| args.announce > 0 && !wanted.dry_run) {
-        let sent = announcement.send(frames)?;
-        output.emit(announcement.event(sent, false, if taken.changed { "taken" } else { "renewed" }))?;
+        // The address is taken, and that was told: what fails now is told, and repeated, but is no failure to take it.
+        let event = match announcement.send(frames) {
+            Ok(sent) => announcement.event(sent, false, if taken.changed { "taken" } else { "renewed" }),
+            Err(error) => {
+                let what = format!("{} is taken, but was not announced on {}", wanted.address.ip, args.dev);
+                cli::error_event(&cli::Error::from(NetError::Kernel { what, error }).failure())
+            }
+        };
+        if let Err(error) = output.emit(event) {
+            cli::eprint_line(&format!("vip-take: {error}; {} is taken all the same", wanted.address.ip));
+        }
     }
     match (control, monitor) {
         (Some(control), Some(monitor)) => {
-            let settings = args.settings(taken.overridden.clone(), taken.own.clone());
+            let settings = args.settings(mac, taken.overridden.clone(), taken.own.clone());
             let hold = Hold { netlink: &mut netlink, monitor, wanted: &wanted, taken, control: &control, output };
             Ok(hold.run(settings)?)
         }

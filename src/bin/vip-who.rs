@@ -24,11 +24,11 @@ fn run(args: VipWho, output: &mut Output) -> anyhow::Result<Answer> {
     let started = Instant::now();
     let mut netlink = Netlink::open()?;
     let interface = link::by_name(&mut netlink, &args.dev)?;
-    interface.speaking(args.address)?;
+    let asker = interface.speaking(args.address)?;
     let mine = address::list(&mut netlink, args.address)?.iter().any(|a| a.address.ip == args.address);
     let own = ask::own_macs(&mut netlink)?;
     let frames = Frames::listener(&interface, args.address)?;
-    let question = Question { own: &own, window: args.timeout, first_suffices: args.first };
+    let question = Question { asker, own: &own, window: args.timeout, first_suffices: args.first };
     let (found, _) = ask::ask(&mut netlink, &interface, &frames, question)?;
     child::close(frames.into_fds());
 

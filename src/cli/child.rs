@@ -1,6 +1,6 @@
 //! Children that outlive the command: they repeat announcements, or wait for slow closes, and hold up nobody.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -9,13 +9,15 @@ use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2,
 
 use super::wait::Signals;
 
-/// Runs `work` in a child of its own session without stdio, so that `x=$(command)` and cron return at once.
-pub fn background(work: impl FnOnce()) -> Result<(), Errno> {
+/// Runs `work` in a child of its own session without stdio, so that `x=$(command)` and cron return at once; of all other
+/// descriptors it has only those of `keep`, so that it does not hold a lock of whoever called us.
+pub fn background(keep: &[RawFd], work: impl FnOnce()) -> Result<(), Errno> {
     // SAFETY: the commands that call this have one thread, so the child may use everything that the parent could.
     match unsafe { fork() }? {
         ForkResult::Parent { .. } => Ok(()),
         ForkResult::Child => {
             leave_stdio();
+            leave_all_but(keep);
             let _ = setsid(); // fails only for a group leader, which a fresh child is not
             let _ = Signals::release(); // a signal that stays blocked would only delay the end of a short life
             work();
@@ -35,13 +37,24 @@ fn leave_stdio() {
     }
 }
 
+fn leave_all_but(keep: &[RawFd]) {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers: Vec<RawFd> = open.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for fd in numbers {
+        if fd > 2 && !keep.contains(&fd) {
+            // The folder that was read is among them, and closed already. Nothing here is dropped: the child ends by _exit.
+            let _ = nix::unistd::close(fd);
+        }
+    }
+}
+
 /// Closes sockets whose close waits for a grace period in the kernel (packet sockets: 12 to 16 ms) without waiting.
 ///
 /// The last close is the one that waits: a child keeps the descriptors until ours are closed.
 pub fn close(sockets: Vec<OwnedFd>) {
     let Ok((closed, signal)) = pipe2(OFlag::O_CLOEXEC) else { return };
-    let _ = background(|| {
-        let _ = nix::unistd::close(signal.as_raw_fd()); // our copy would keep the pipe open
+    let keep: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).chain([closed.as_raw_fd()]).collect();
+    let _ = background(&keep, || {
         let _ = read(&closed, &mut [0; 1]); // returns at the end of the pipe
     }); // without a child the close just takes its time
     drop(sockets);

@@ -163,11 +163,16 @@ fn report(tool: &str, failure: &Failure, output: &mut Output, said: bool) {
         if let Some(hint) = &failure.hint {
             let _ = writeln!(words, "{tool}: hint: {hint}");
         }
-        let _ = nix::unistd::write(std::io::stderr(), words.as_bytes());
+        eprint_line(words.trim_end());
     }
     if failure.code != UNWRITABLE && output.format() != &Format::Human {
         let _ = output.emit(error_event(failure)); // the status and stderr tell it too
     }
+}
+
+/// Words for a person, in one write; a stderr that is gone is no reason to panic, as `eprintln!` does.
+pub fn eprint_line(words: &str) {
+    let _ = nix::unistd::write(std::io::stderr(), format!("{words}\n").as_bytes());
 }
 
 /// An error as the event that programs read.

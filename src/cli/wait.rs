@@ -42,14 +42,15 @@ impl Waiter {
     }
 }
 
-/// SIGTERM and SIGINT as something to wait for: streams and holders end cleanly.
+/// SIGTERM, SIGINT and SIGHUP as something to wait for: streams and holders end cleanly. One that was ignored when we
+/// were started stays ignored, as nohup and scripts expect.
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
 }
 
 impl Signals {
-    /// Blocks both signals and makes a descriptor for them. Whoever forks afterwards has to call [`Signals::release`]
+    /// Blocks the signals and makes a descriptor for them. Whoever forks afterwards has to call [`Signals::release`]
     /// in the child.
     pub fn take() -> io::Result<Self> {
         let mask = Self::mask();
@@ -58,10 +59,12 @@ impl Signals {
     }
 
     fn mask() -> SigSet {
-        [Signal::SIGTERM, Signal::SIGINT].into_iter().collect()
+        let ignored = ignored();
+        let ours = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter();
+        ours.filter(|signal| ignored & (1 << (*signal as u64 - 1)) == 0).collect()
     }
 
-    /// Gives both signals their usual effect back.
+    /// Gives the signals their usual effect back.
     pub fn release() -> io::Result<()> {
         Ok(Self::mask().thread_unblock()?)
     }
@@ -78,7 +81,14 @@ impl Signals {
     }
 }
 
+/// The signals that are ignored, a bit each, as the kernel lists them: a blocked signal would reach a descriptor even so.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// What to put into a wait so that a closed stdout is noticed while there is nothing to print.
 pub fn stdout_gone(ready: PollFlags) -> bool {
-    ready.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL)
+    ready.intersects(PollFlags::POLLERR | PollFlags::POLLNVAL | PollFlags::POLLHUP)
 }

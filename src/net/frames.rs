@@ -6,7 +6,7 @@
 use std::io::{self, IoSliceMut};
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -22,6 +22,8 @@ use super::link::Interface;
 use super::mac::Mac;
 use super::ndp;
 
+/// Some thousands of small frames.
+const RECEIVE_BUFFER: usize = 4 << 20;
 const ETHERTYPE_ARP: u16 = 0x0806;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 
@@ -34,6 +36,17 @@ pub struct Frames {
     packet: OwnedFd,
     /// For hearing IPv6.
     icmp6: Option<OwnedFd>,
+}
+
+/// What one read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Somebody else claims the address, or asks for it.
+    Claim(Claim),
+    /// A frame that says nothing of the sort.
+    Other,
+    /// No frame waits.
+    Silence,
 }
 
 /// Where an announcement goes.
@@ -68,6 +81,24 @@ fn link_address(index: u32, ethertype: u16, mac: Mac) -> Result<LinkAddr, Errno>
     unsafe { LinkAddr::from_raw((&raw const raw).cast(), Some(length)) }.ok_or(Errno::EINVAL)
 }
 
+/// Joins a group on one interface; nix joins only on the one that the routes choose.
+fn join(socket: &OwnedFd, group: Ipv6Addr, index: u32) -> Result<(), Errno> {
+    let request =
+        libc::ipv6_mreq { ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() }, ipv6mr_interface: index };
+    let length = size_of::<libc::ipv6_mreq>() as libc::socklen_t;
+    // SAFETY: the pointer is to a whole ipv6_mreq that lives until the call returns, and its length is given.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IPV6,
+            libc::IPV6_ADD_MEMBERSHIP,
+            (&raw const request).cast(),
+            length,
+        )
+    };
+    Errno::result(status).map(drop)
+}
+
 impl Frames {
     /// A socket that only sends.
     pub fn sender(interface: &Interface, ip: IpAddr) -> Result<Self, NetError> {
@@ -82,12 +113,19 @@ impl Frames {
             if ip.is_ipv4() {
                 let address = link_address(interface.index, ETHERTYPE_ARP, Mac::ZERO)?;
                 bind(frames.packet.as_raw_fd(), &address)?;
+                // Room for what arrives while we are held up: a lost answer looks like silence. Not permitted, the
+                // default has to do.
+                let _ = setsockopt(&frames.packet, sockopt::RcvBufForce, &RECEIVE_BUFFER);
                 return Ok(None);
             }
+            let IpAddr::V6(ip) = ip else { return Ok(None) };
             let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
             let icmp6 = socket(AddressFamily::Inet6, SockType::Raw, flags, SockProtocol::IcmpV6)?;
             setsockopt(&icmp6, sockopt::BindToDevice, &interface.name.clone().into())?;
             setsockopt(&icmp6, sockopt::Ipv6RecvHopLimit, &true)?;
+            let _ = setsockopt(&icmp6, sockopt::RcvBufForce, &RECEIVE_BUFFER);
+            // Whoever else asks for the address asks this group, and only its members hear it.
+            join(&icmp6, ndp::solicited_node(ip), interface.index)?;
             Ok(Some(icmp6))
         };
         frames.icmp6 = open().map_err(|e| NetError::kernel(format!("cannot listen on {}", interface.name), e))?;
@@ -143,26 +181,21 @@ impl Frames {
         }
     }
 
-    /// The next claim of anybody else to the address; `None` when nothing more waits.
-    pub fn hear(&self) -> io::Result<Option<Claim>> {
-        loop {
-            let claim = match (self.ip, &self.icmp6) {
-                (IpAddr::V4(ip), _) => {
-                    let mut bytes = [0; 128];
-                    match recv(self.packet.as_raw_fd(), &mut bytes, MsgFlags::empty()) {
-                        Ok(n) => arp::read(&bytes[..n], ip),
-                        Err(e) => return quiet(e),
-                    }
-                }
-                (IpAddr::V6(ip), Some(icmp6)) => match hear6(icmp6, ip) {
-                    Ok(claim) => claim,
-                    Err(e) => return quiet(e),
-                },
-                (IpAddr::V6(_), None) => return Ok(None),
-            };
-            if let Some(claim) = claim.filter(|c| c.mac != self.own) {
-                return Ok(Some(claim));
+    /// Reads one frame. Callers bound how many they read in a row.
+    pub fn hear(&self) -> io::Result<Heard> {
+        let heard = match (self.ip, &self.icmp6) {
+            (IpAddr::V4(ip), _) => {
+                let mut bytes = [0; 128];
+                recv(self.packet.as_raw_fd(), &mut bytes, MsgFlags::empty()).map(|n| arp::read(&bytes[..n], ip))
             }
+            (IpAddr::V6(ip), Some(icmp6)) => hear6(icmp6, ip),
+            (IpAddr::V6(_), None) => return Ok(Heard::Silence),
+        };
+        match heard {
+            Ok(claim) => Ok(claim.filter(|c| c.mac != self.own).map_or(Heard::Other, Heard::Claim)),
+            // A link that went away says so elsewhere; here it is only silent.
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) => Ok(Heard::Silence),
+            Err(e) => Err(e.into()),
         }
     }
 
@@ -171,17 +204,14 @@ impl Frames {
         self.icmp6.as_ref().unwrap_or(&self.packet).as_fd()
     }
 
+    /// The numbers of the descriptors.
+    pub fn raw_fds(&self) -> Vec<RawFd> {
+        [Some(&self.packet), self.icmp6.as_ref()].into_iter().flatten().map(AsRawFd::as_raw_fd).collect()
+    }
+
     /// The descriptors, for somebody else to close: see [`crate::cli::child::close`].
     pub fn into_fds(self) -> Vec<OwnedFd> {
         [Some(self.packet), self.icmp6].into_iter().flatten().collect()
-    }
-}
-
-/// A link that went away says so elsewhere; here it is only silent.
-fn quiet(error: Errno) -> io::Result<Option<Claim>> {
-    match error {
-        Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN => Ok(None),
-        e => Err(e.into()),
     }
 }
 

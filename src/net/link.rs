@@ -25,6 +25,8 @@ pub struct Interface {
     pub up: bool,
     /// Whether anything it sends can be heard.
     pub carrier: bool,
+    /// How often the carrier came or went since the interface was made.
+    pub carrier_changes: u32,
     /// The loopback: nobody else is on it.
     pub loopback: bool,
     /// It does ARP.
@@ -40,12 +42,14 @@ impl Interface {
             mac: None,
             up: flags.contains(LinkFlags::Up),
             carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+            carrier_changes: 0,
             loopback: flags.contains(LinkFlags::Loopback),
             arp: !flags.contains(LinkFlags::Noarp),
         };
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name.clone_from(name),
+                LinkAttribute::CarrierChanges(n) => interface.carrier_changes = *n,
                 LinkAttribute::Address(bytes) if bytes.len() == 6 => interface.mac = Mac::from_slice(bytes),
                 _ => {}
             }

@@ -3,12 +3,25 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    DecodeError, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::NetError;
+
+/// The kernel answers at once, unless an answer got lost.
+const ANSWER_WITHIN_S: i64 = 2;
+/// Tries at a list that changes while it is read out.
+const LISTS: u32 = 5;
+/// Set in the messages of such a list (linux/netlink.h).
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+type Numbered = (u32, Result<NetlinkMessage<RouteNetlinkMessage>, DecodeError>);
 
 /// A netlink socket of the route family.
 pub struct Netlink {
@@ -36,7 +49,9 @@ impl Netlink {
             socket.connect(&SocketAddr::new(0, 0))?;
             // Without strict checking the kernel ignores filters of a dump.
             let _ = socket.set_netlink_get_strict_chk(true); // kernels before 4.20 list everything, and we filter too
-            Ok(Self { socket, sequence: 0 })
+            let netlink = Self { socket, sequence: 0 };
+            setsockopt(&netlink, sockopt::ReceiveTimeout, &TimeVal::seconds(ANSWER_WITHIN_S))?;
+            Ok(netlink)
         };
         open().map_err(|e: io::Error| NetError::kernel("cannot open a netlink socket", e))
     }
@@ -55,12 +70,27 @@ impl Netlink {
         open().map_err(|e: io::Error| NetError::kernel("cannot open a netlink socket", e))
     }
 
-    /// Sends one request and collects what answers it. An error of the kernel comes back as its errno.
+    /// Sends one request and collects what answers it. An error of the kernel comes back as its errno; an answer that
+    /// does not come, or is not understood, is an error too, never an empty list.
     pub fn request(
         &mut self,
         message: RouteNetlinkMessage,
         answered: Answered,
     ) -> Result<Vec<RouteNetlinkMessage>, io::Error> {
+        // A list that changed while it was read out may lack what it should have.
+        for _ in 0..LISTS {
+            if let Some(answers) = self.request_once(message.clone(), answered)? {
+                return Ok(answers);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "the list kept changing while the kernel read it out"))
+    }
+
+    fn request_once(
+        &mut self,
+        message: RouteNetlinkMessage,
+        answered: Answered,
+    ) -> Result<Option<Vec<RouteNetlinkMessage>>, io::Error> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.sequence_number = self.sequence;
@@ -77,21 +107,24 @@ impl Netlink {
         self.socket.send(&bytes, 0)?;
 
         let mut answers = Vec::new();
+        let mut torn = false;
         loop {
-            for reply in self.receive()? {
-                if reply.header.sequence_number != self.sequence {
+            for (sequence, reply) in self.receive()? {
+                if sequence != self.sequence {
                     continue;
                 }
+                let reply = reply.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+                torn |= reply.header.flags & NLM_F_DUMP_INTR != 0;
                 match reply.payload {
                     NetlinkPayload::InnerMessage(m) => {
                         answers.push(m);
                         if answered == Answered::Once {
-                            return Ok(answers);
+                            return Ok(Some(answers));
                         }
                     }
-                    NetlinkPayload::Done(_) => return Ok(answers),
+                    NetlinkPayload::Done(_) => return Ok((!torn).then_some(answers)),
                     NetlinkPayload::Error(e) => match e.code {
-                        None => return Ok(answers),
+                        None => return Ok(Some(answers)),
                         Some(_) => return Err(e.to_io()),
                     },
                     _ => {}
@@ -100,24 +133,30 @@ impl Netlink {
         }
     }
 
-    /// The notifications that have arrived. `None`: some were lost, so look afresh.
+    /// The notifications that have arrived. `None`: some were lost or not understood, so look afresh.
     pub fn notifications(&mut self) -> Result<Option<Vec<RouteNetlinkMessage>>, io::Error> {
         let mut found = Vec::new();
+        let mut whole = true;
         loop {
             match self.receive() {
-                Ok(replies) => found.extend(replies.into_iter().filter_map(|r| match r.payload {
-                    NetlinkPayload::InnerMessage(m) => Some(m),
-                    _ => None,
-                })),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Some(found)),
+                Ok(replies) => {
+                    for (_, reply) in replies {
+                        match reply.map(|r| r.payload) {
+                            Ok(NetlinkPayload::InnerMessage(m)) => found.push(m),
+                            Ok(_) => {}
+                            Err(_) => whole = false,
+                        }
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(whole.then_some(found)),
                 Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => return Ok(None),
                 Err(e) => return Err(e),
             }
         }
     }
 
-    /// One datagram's messages. What does not parse is left out: a newer kernel may say more than we know.
-    fn receive(&self) -> io::Result<Vec<NetlinkMessage<RouteNetlinkMessage>>> {
+    /// One datagram's messages, each with its sequence number.
+    fn receive(&self) -> io::Result<Vec<Numbered>> {
         let (bytes, _) = loop {
             match self.socket.recv_from_full() {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -131,9 +170,8 @@ impl Netlink {
             if length < 16 || length > rest.len() {
                 break;
             }
-            if let Ok(message) = NetlinkMessage::deserialize(&rest[..length]) {
-                messages.push(message);
-            }
+            let sequence = u32::from_ne_bytes([rest[8], rest[9], rest[10], rest[11]]);
+            messages.push((sequence, NetlinkMessage::deserialize(&rest[..length])));
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
         Ok(messages)

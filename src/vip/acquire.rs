@@ -11,10 +11,11 @@ use super::take::{Decision, IfHeld, decide, list};
 use crate::cli::child;
 use crate::cli::event::Event;
 use crate::cli::exit::Fault;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, OutputError};
 use crate::cli::wait::Waiter;
-use crate::cli::{Error, Failure};
+use crate::cli::{Error, Failure, error_event};
 use crate::clock::Instant;
+use crate::net::NetError;
 use crate::net::address::{self, ServiceAddress};
 use crate::net::frames::Frames;
 use crate::net::link::{self, Interface};
@@ -84,8 +85,10 @@ pub fn acquire(
 ) -> Result<Outcome, Error> {
     let interface = link::by_name(netlink, &wanted.dev)?;
     let ip = wanted.address.ip;
-    if !interface.up {
-        return Err(crate::net::NetError::Down(wanted.dev.clone()).into());
+    // Who waits for the address waits for the link as well.
+    let waiting = wanted.if_held == IfHeld::Wait;
+    if !interface.up && !waiting {
+        return Err(NetError::Down(wanted.dev.clone()).into());
     }
     let here = match placed(netlink, wanted, &interface, output)? {
         Placed::Elsewhere => return Ok(Outcome::Held),
@@ -97,10 +100,14 @@ pub fn acquire(
     let own = if neighbours { ask::own_macs(netlink)? } else { Vec::new() };
     let frames = match asking {
         Some(_) => {
-            interface.speaking(ip)?;
+            match interface.speaking(ip) {
+                Err(NetError::Down(_) | NetError::NoCarrier(_)) if waiting => {}
+                Err(e) => return Err(e.into()),
+                Ok(_) => {}
+            }
             Some(Frames::listener(&interface, ip)?)
         }
-        None if neighbours && interface.carrier => Some(Frames::sender(&interface, ip)?),
+        None if neighbours => Some(Frames::sender(&interface, ip)?),
         None => None,
     };
     let (overridden, since) = loop {
@@ -176,8 +183,27 @@ fn until_free(
     let first_suffices = wanted.if_held != IfHeld::Steal && wanted.steal_from.is_none();
     let waiter = Waiter::new()?;
     let mut told = None;
+    let mut complained = None;
     loop {
-        let (found, at) = ask::ask(netlink, interface, frames, Question { own, window, first_suffices })?;
+        let asker = interface.mac.unwrap_or(Mac::ZERO);
+        let asked = ask::ask(netlink, interface, frames, Question { asker, own, window, first_suffices });
+        let (found, at) = match asked {
+            Ok(found) => found,
+            // No carrier, or none for a moment: nothing is known, and there is time.
+            Err(e) if wanted.if_held == IfHeld::Wait && e.fault() == Fault::Unavailable => {
+                let failure = Error::from(e).failure();
+                if complained.as_ref() != Some(&failure.message) {
+                    output.emit(error_event(&failure))?;
+                    complained = Some(failure.message);
+                }
+                if let Some(outcome) = pause(&waiter, wanted.wait_every, control)? {
+                    return Ok(Err(outcome));
+                }
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        complained = None;
         let macs: Vec<Mac> = found.holders.iter().chain(&found.rivals).copied().collect();
         match decide(&found, wanted.if_held, wanted.steal_from) {
             Decision::Take(overridden) => return Ok(Ok((overridden, at))),
@@ -193,18 +219,28 @@ fn until_free(
                 }
             }
         }
-        let again = Instant::now() + wanted.wait_every;
-        while Instant::now() < again {
-            let fds = control.map(Control::fds).unwrap_or_default();
-            let ready = waiter.wait(&fds, Some(again))?;
-            if let Some(control) = control {
-                let inputs = control.inputs(&ready)?;
-                if inputs.iter().any(|i| matches!(i, Input::Stop(_) | Input::Eof)) {
-                    return Ok(Err(Outcome::Ended));
-                }
+        if let Some(outcome) = pause(&waiter, wanted.wait_every, control)? {
+            return Ok(Err(outcome));
+        }
+    }
+}
+
+/// Waits until it is time to ask again; how it ended if something ends it meanwhile.
+fn pause(waiter: &Waiter, pause: Duration, control: Option<&Control>) -> Result<Option<Outcome>, Error> {
+    let again = Instant::now() + pause;
+    while Instant::now() < again {
+        let fds = control.map(Control::fds).unwrap_or_default();
+        let ready = waiter.wait(&fds, Some(again))?;
+        let Some(control) = control else { continue };
+        for input in control.inputs(&ready)? {
+            match input {
+                Input::Stop(_) | Input::Eof => return Ok(Some(Outcome::Ended)),
+                Input::Unread => return Err(OutputError::Closed.into()),
+                _ => {}
             }
         }
     }
+    Ok(None)
 }
 
 fn remedy(macs: &[Mac]) -> Option<String> {

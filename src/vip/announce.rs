@@ -77,7 +77,7 @@ pub fn repeat_in_background(
         return child::close(frames.into_fds());
     }
     // Without a child there are no repeats; the first announcement is out.
-    let _ = child::background(|| {
+    let _ = child::background(&frames.raw_fds(), || {
         for _ in 0..times {
             sleep(every);
             if !still_there(interface, address) || frames.announce(mac, BOTH, To::Everybody).is_err() {

@@ -8,14 +8,19 @@ use super::detection::{Findings, Next, Round};
 use crate::cli::wait::Waiter;
 use crate::clock::Instant;
 use crate::net::NetError;
-use crate::net::frames::Frames;
+use crate::net::frames::{Frames, Heard};
 use crate::net::link::{self, Interface};
 use crate::net::mac::Mac;
 use crate::net::netlink::Netlink;
 
+/// Frames that are read between two looks at the clock.
+const A_FLOOD: usize = 4096;
+
 /// How to ask.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
+    /// The hardware address that asks.
+    pub asker: Mac,
     /// This machine's hardware addresses.
     pub own: &'a [Mac],
     /// How long the round lasts.
@@ -34,11 +39,18 @@ pub fn ask(
 ) -> Result<(Findings, Instant), NetError> {
     let failed = |e: std::io::Error| NetError::kernel(format!("cannot ask on {}", interface.name), e);
     let waiter = Waiter::new().map_err(failed)?;
-    let mut round = Round::new(question.own, question.window, question.first_suffices, Instant::now());
+    let Question { asker, own, window, first_suffices } = question;
+    // What matters is the state of the link from the first question to the last answer.
+    let before = link::by_index(netlink, interface.index)?.carrier_changes;
+    let mut round = Round::new(asker, own, window, first_suffices, Instant::now());
     let looked = loop {
         let now = Instant::now();
-        while let Some(claim) = frames.hear().map_err(failed)? {
-            round.hear(claim);
+        for _ in 0..A_FLOOD {
+            match frames.hear().map_err(failed)? {
+                Heard::Claim(claim) => round.hear(claim),
+                Heard::Other => {}
+                Heard::Silence => break,
+            }
         }
         match round.next(now) {
             Next::Ask => frames.ask(None).map_err(failed)?,
@@ -49,8 +61,11 @@ pub fn ask(
         }
     };
     let found = round.findings();
-    if found.holders.is_empty() && !link::by_index(netlink, interface.index)?.carrier {
-        return Err(NetError::NoCarrier(interface.name.clone()));
+    if found.holders.is_empty() {
+        let after = link::by_index(netlink, interface.index)?;
+        if !after.carrier || after.carrier_changes != before {
+            return Err(NetError::NoCarrier(interface.name.clone()));
+        }
     }
     Ok((found, looked))
 }

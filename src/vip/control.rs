@@ -22,7 +22,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Takes over SIGTERM and SIGINT; with `leashed` stdin is read too.
+    /// Takes over SIGTERM, SIGINT and SIGHUP; with `leashed` stdin is read too.
     pub fn take(leashed: bool) -> io::Result<Self> {
         Ok(Self { signals: Signals::take()?, stdin: io::stdin(), stdout: io::stdout(), leashed })
     }
@@ -42,7 +42,7 @@ impl Control {
             inputs.push(Input::Stop(Signal::as_str(signal)));
         }
         if ready.get(1).copied().is_some_and(stdout_gone) {
-            inputs.push(Input::Stop("a reader of stdout that went away"));
+            inputs.push(Input::Unread);
         }
         // A pipe whose writer is gone shows only a hang-up.
         let readable = |r: &PollFlags| r.intersects(PollFlags::POLLIN | PollFlags::POLLHUP);

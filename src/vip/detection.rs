@@ -11,6 +11,9 @@ use crate::net::mac::Mac;
 /// Questions a round: one may be lost, two hardly.
 pub const QUESTIONS: u32 = 3;
 
+/// Machines that a round remembers; a flood of forged ones costs no more than this.
+const REMEMBERED: usize = 64;
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -36,6 +39,7 @@ pub struct Findings {
 /// One round.
 #[derive(Clone, Debug)]
 pub struct Round {
+    asker: Mac,
     own: Vec<Mac>,
     spacing: Duration,
     next: Instant,
@@ -46,10 +50,12 @@ pub struct Round {
 }
 
 impl Round {
-    /// A round of [`QUESTIONS`] spread evenly over `window`. `own` are this machine's hardware addresses: its other
-    /// interfaces may hear and answer. With `first_suffices` one answer ends it.
-    pub fn new(own: &[Mac], window: Duration, first_suffices: bool, now: Instant) -> Self {
+    /// A round of [`QUESTIONS`] spread evenly over `window`, asked by the interface with the address `asker`. `own` are
+    /// all of this machine's hardware addresses: its other interfaces may hear and answer. With `first_suffices` one
+    /// answer ends it.
+    pub fn new(asker: Mac, own: &[Mac], window: Duration, first_suffices: bool, now: Instant) -> Self {
         Self {
+            asker,
             own: own.to_vec(),
             spacing: window / QUESTIONS,
             next: now,
@@ -79,19 +85,19 @@ impl Round {
 
     /// Takes what was heard about the address.
     pub fn hear(&mut self, claim: Claim) {
-        if self.own.contains(&claim.mac) {
+        if claim.mac == self.asker || self.own.contains(&claim.mac) {
             return;
         }
         match claim.kind {
-            Kind::Answer | Kind::Announcement | Kind::Request => {
+            Kind::Answer | Kind::Announcement | Kind::Request if self.holders.len() < REMEMBERED => {
                 self.holders.insert(claim.mac);
             }
             // Two machines that take an address at the same moment both find it free. The lower hardware address goes
             // first and the other one desists; so does whoever cannot tell (IPv6 does not say who asks).
-            Kind::Probe if self.own.iter().all(|own| claim.mac < *own) => {
+            Kind::Probe if claim.mac < self.asker && self.rivals.len() < REMEMBERED => {
                 self.rivals.insert(claim.mac);
             }
-            Kind::Probe => {}
+            _ => {}
         }
     }
 
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn three_questions_and_the_whole_window() {
-        let mut round = Round::new(&[OWN], WINDOW, false, ms(0));
+        let mut round = Round::new(OWN, &[OWN], WINDOW, false, ms(0));
         for at in [0, 20, 40] {
             assert_eq!(round.next(ms(at)), Next::Ask);
             assert_eq!(round.next(ms(at)), Next::Listen(ms(at + 20)));
@@ -138,7 +144,7 @@ mod tests {
     #[test]
     fn one_answer_ends_it_where_that_suffices() {
         for (first_suffices, expected) in [(true, Next::Done), (false, Next::Listen(ms(20)))] {
-            let mut round = Round::new(&[OWN], WINDOW, first_suffices, ms(0));
+            let mut round = Round::new(OWN, &[OWN], WINDOW, first_suffices, ms(0));
             assert_eq!(round.next(ms(0)), Next::Ask);
             round.hear(claim(HIGH, Kind::Answer));
             assert_eq!(round.next(ms(1)), expected);
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn our_own_frames_are_nobody_else() {
-        let mut round = Round::new(&[OWN, HIGH], WINDOW, true, ms(0));
+        let mut round = Round::new(OWN, &[OWN, HIGH], WINDOW, true, ms(0));
         round.hear(claim(OWN, Kind::Answer));
         round.hear(claim(HIGH, Kind::Probe));
         assert_eq!(round.findings(), Findings::default());
@@ -157,11 +163,14 @@ mod tests {
     proptest! {
         /// Of two machines that ask at the same time, exactly one goes on.
         #[test]
-        fn one_of_two_rivals_goes_on(a in any::<[u8; 6]>(), b in any::<[u8; 6]>()) {
-            prop_assume!(a != b);
+        fn one_of_two_rivals_goes_on(a in any::<[u8; 6]>(), b in any::<[u8; 6]>(),
+                                     more in prop::collection::vec(any::<[u8; 6]>(), 0..4)) {
+            prop_assume!(a != b && !more.contains(&a) && !more.contains(&b));
             let (a, b) = (Mac(a), Mac(b));
-            let goes_on = |own, other| {
-                let mut round = Round::new(&[own], WINDOW, true, ms(0));
+            let goes_on = |asker, other| {
+                // Whatever other interfaces the machine has.
+                let own: Vec<Mac> = more.iter().map(|m| Mac(*m)).chain([asker]).collect();
+                let mut round = Round::new(asker, &own, WINDOW, true, ms(0));
                 round.hear(claim(other, Kind::Probe));
                 round.findings().rivals.is_empty()
             };
@@ -171,7 +180,7 @@ mod tests {
         /// However late it is looked at, every question goes out and a full interval of listening follows the last.
         #[test]
         fn a_late_look_cuts_nothing_short(steps in prop::collection::vec(0u64..200, 1..200)) {
-            let mut round = Round::new(&[OWN], WINDOW, false, ms(0));
+            let mut round = Round::new(OWN, &[OWN], WINDOW, false, ms(0));
             let (mut now, mut last_question, mut asked) = (0, 0, 0);
             for step in steps {
                 now += step;
@@ -190,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_rival_with_a_lower_address_goes_first() {
-        let mut round = Round::new(&[OWN], WINDOW, true, ms(0));
+        let mut round = Round::new(OWN, &[OWN], WINDOW, true, ms(0));
         round.hear(claim(LOW, Kind::Probe));
         assert_eq!(round.findings().rivals, [LOW]);
     }

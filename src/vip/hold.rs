@@ -1,6 +1,8 @@
 //! The edge of [`super::holder`]: feeds it from the kernel, the link, stdin and signals, and does what it says.
 
-use nix::libc;
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use nix::poll::PollFlags;
 
 use super::acquire::{Taken, Wanted, strings};
@@ -11,14 +13,22 @@ use crate::cli::event::Event;
 use crate::cli::exit::Answer;
 use crate::cli::output::{Output, OutputError};
 use crate::cli::wait::Waiter;
-use crate::cli::{Error, Failure, error_event};
+use crate::cli::{Error, Failure, eprint_line, error_event};
 use crate::clock::Instant;
 use crate::net::NetError;
 use crate::net::address;
-use crate::net::frames::To;
+use crate::net::frames::{Heard, To};
 use crate::net::link::{self, LinkNews};
 use crate::net::mac::Mac;
 use crate::net::netlink::Netlink;
+
+/// What came of an action.
+enum Done {
+    Well,
+    Ended(Ending),
+    /// It failed, and this is what the decider has to know.
+    Failed(Input),
+}
 
 /// A held address and all that is needed to hold it.
 pub struct Hold<'a> {
@@ -37,26 +47,71 @@ pub struct Hold<'a> {
 }
 
 impl Hold<'_> {
-    /// Holds until something ends it.
+    /// Holds until something ends it. Where that is a failure of ours, the address goes first.
     pub fn run(mut self, settings: Settings) -> Result<Answer, Error> {
+        let held = self.hold(settings);
+        if held.is_err() {
+            // Where even this fails, the lease ends it.
+            let (interface, address) = (&self.taken.interface, self.wanted.address);
+            if let Ok(changed) = address::remove(self.netlink, interface, address) {
+                let cause = "this holder failed: see its error";
+                let event = dropped_event(address.ip, address.prefix, &self.wanted.dev, changed, false, cause);
+                let _ = self.output.emit(event); // the failure itself is told next
+            }
+        }
+        held
+    }
+
+    fn hold(&mut self, settings: Settings) -> Result<Answer, Error> {
         let waiter = Waiter::new()?;
         let mut holder = Holder::new(settings, self.taken.since);
         let mut trouble = Trouble::default();
-        // Something may have changed between the taking and the first look at the notifications.
+        let lost = |e| NetError::kernel("cannot hear of changes to the link", e);
+        // What was said while we waited for the address is old; what holds now is looked at instead.
+        self.monitor.notifications().map_err(lost)?;
         let mut inputs = self.look_afresh()?;
         loop {
-            let now = Instant::now();
             inputs.push(Input::Tick);
-            for input in std::mem::take(&mut inputs) {
-                for action in holder.step(input, now) {
-                    if let Some(ending) = self.act(action, &mut trouble)? {
-                        return self.ended(ending);
-                    }
-                }
+            if let Some(ending) = self.turn(&mut holder, inputs, &mut trouble)? {
+                return self.ended(ending);
             }
             self.tell_backlog(&mut trouble)?;
             inputs = self.wait(&waiter, &holder)?;
         }
+    }
+
+    /// Hands the inputs to the decider and does what it says.
+    fn turn(
+        &mut self,
+        holder: &mut Holder,
+        inputs: Vec<Input>,
+        trouble: &mut Trouble,
+    ) -> Result<Option<Ending>, Error> {
+        let mut inputs = VecDeque::from(inputs);
+        while let Some(input) = inputs.pop_front() {
+            let now = Instant::now();
+            for action in holder.step(input, now) {
+                // A write may have held us up: what was decided that long ago no longer holds. The next step sees the gap.
+                if action == Action::Renew && Instant::now().since(now) * 4 > self.lease() {
+                    inputs.push_front(Input::Tick);
+                    break;
+                }
+                match self.act(action, trouble)? {
+                    Done::Well => {}
+                    Done::Ended(ending) => return Ok(Some(ending)),
+                    // What was to follow rested on it.
+                    Done::Failed(input) => {
+                        inputs.push_front(input);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn lease(&self) -> Duration {
+        self.wanted.lease_s.map_or(Duration::MAX, |s| Duration::from_secs(u64::from(s)))
     }
 
     fn wait(&mut self, waiter: &Waiter, holder: &Holder) -> Result<Vec<Input>, Error> {
@@ -73,8 +128,9 @@ impl Hold<'_> {
             // Bounded, so that a flood cannot keep us from our renewals.
             for _ in 0..256 {
                 match frames.hear() {
-                    Ok(Some(claim)) => inputs.push(Input::Heard(claim)),
-                    Ok(None) => break,
+                    Ok(Heard::Claim(claim)) => inputs.push(Input::Heard(claim)),
+                    Ok(Heard::Other) => {}
+                    Ok(Heard::Silence) => break,
                     Err(e) => return Err(NetError::kernel("cannot listen on the link", e).into()),
                 }
             }
@@ -119,24 +175,27 @@ impl Hold<'_> {
         Ok(inputs)
     }
 
-    fn act(&mut self, action: Action, trouble: &mut Trouble) -> Result<Option<Ending>, Error> {
+    fn act(&mut self, action: Action, trouble: &mut Trouble) -> Result<Done, Error> {
         let Taken { interface, frames, .. } = &self.taken;
         match action {
             Action::Renew => {
                 let Wanted { address, lease_s, label, .. } = self.wanted;
                 match address::put(self.netlink, interface, *address, *lease_s, label.as_deref()) {
                     Ok(()) => trouble.renewing = None,
-                    // Its going is told by a notification.
-                    Err(NetError::Kernel { error, .. }) if error.raw_os_error() == Some(libc::ENODEV) => {}
                     Err(error) => {
                         let failure = Error::from(error).failure();
                         self.complain(failure, |t| &mut t.renewing, trouble)?;
+                        return Ok(Done::Failed(Input::NotPut));
                     }
                 }
             }
             Action::Ask(to) => {
                 let asked = frames.as_ref().map_or(Ok(()), |f| f.ask(to));
+                let failed = asked.is_err();
                 self.link_result(asked, trouble)?;
+                if failed {
+                    return Ok(Done::Failed(Input::NotAsked));
+                }
             }
             Action::Announce(why) => {
                 let mac = interface.mac.unwrap_or(Mac::ZERO);
@@ -159,9 +218,9 @@ impl Hold<'_> {
                 let event = self.event(news, trouble.removed);
                 self.tell(event, trouble)?;
             }
-            Action::End(ending) => return Ok(Some(ending)),
+            Action::End(ending) => return Ok(Done::Ended(ending)),
         }
-        Ok(None)
+        Ok(Done::Well)
     }
 
     fn link_result(&mut self, result: std::io::Result<()>, trouble: &mut Trouble) -> Result<(), Error> {
@@ -204,10 +263,7 @@ impl Hold<'_> {
     fn told(&mut self, told: Result<(), OutputError>, trouble: &mut Trouble) -> Result<(), Error> {
         match told {
             Ok(()) => trouble.printing = false,
-            Err(OutputError::Closed) => {
-                address::remove(self.netlink, &self.taken.interface, self.wanted.address)?;
-                return Err(OutputError::Closed.into());
-            }
+            Err(OutputError::Closed) => return Err(OutputError::Closed.into()),
             Err(error) => {
                 if !trouble.printing {
                     eprint_line(&format!("vip-take: {error}; the address is still held"));
@@ -218,11 +274,12 @@ impl Hold<'_> {
         Ok(())
     }
 
-    fn ended(self, ending: Ending) -> Result<Answer, Error> {
+    fn ended(&self, ending: Ending) -> Result<Answer, Error> {
         match ending {
             Ending::Clean => Ok(Answer::Yes),
             Ending::Lost => Ok(Answer::No),
             Ending::Starved => Ok(Answer::CannotTell),
+            Ending::Unread => Err(OutputError::Closed.into()),
             Ending::Gone => Err(NetError::NoInterface(self.wanted.dev.clone()).into()),
         }
     }
@@ -292,10 +349,6 @@ pub fn dropped_event(ip: std::net::IpAddr, prefix: u8, dev: &str, changed: bool,
         .with("changed", changed)
         .with("dry_run", dry_run)
         .with("cause", cause)
-}
-
-fn eprint_line(words: &str) {
-    let _ = nix::unistd::write(std::io::stderr(), format!("{words}\n").as_bytes());
 }
 
 /// What is known to be wrong, so that it is told once, and what the last removal came to.

@@ -22,6 +22,8 @@ const CONFLICT_OVER: Duration = Duration::from_millis(3500);
 const CONFIRM_SPACING: Duration = Duration::from_millis(150);
 /// An answer counts as one to our own question for this long.
 const ANSWER_WITHIN: Duration = Duration::from_millis(900);
+/// After something could not be done, until it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 /// Claimants that are followed at a time; a flood of forged ones costs no more than this.
 const FOLLOWED: usize = 8;
 
@@ -52,6 +54,8 @@ pub struct Settings {
     pub on_conflict: OnConflict,
     /// Who was overridden when the address was taken: they never make it yield or lost.
     pub overridden: Vec<Mac>,
+    /// The hardware address of the interface.
+    pub asker: Mac,
     /// This machine's hardware addresses.
     pub own: Vec<Mac>,
     /// Without a line on stdin for this long, let go.
@@ -81,6 +85,12 @@ pub enum Input {
     Eof,
     /// A signal, by name.
     Stop(&'static str),
+    /// Nobody reads our stdout any more.
+    Unread,
+    /// The address could not be put on the interface.
+    NotPut,
+    /// A question could not be sent.
+    NotAsked,
 }
 
 /// Why an announcement is made.
@@ -125,6 +135,8 @@ pub enum Ending {
     Starved,
     /// The interface is gone.
     Gone,
+    /// Nobody reads our stdout.
+    Unread,
 }
 
 /// What to tell. The fields are those of the events in ha-events(7).
@@ -309,6 +321,21 @@ impl Holder {
                 self.end(Ending::Gone, actions);
             }
             Input::Heard(claim) => self.heard(claim, now, actions),
+            Input::NotPut => {
+                // It may be gone already, and is not announced before it is back for certain.
+                if self.settings.probe.is_some() && !matches!(self.phase, Phase::Ended) {
+                    self.check_from(true, now + RETRY);
+                }
+            }
+            Input::NotAsked => {
+                if let Phase::Checking { round: Some(_), present } = self.phase {
+                    self.check_from(present, now + RETRY); // what was not asked was not answered
+                }
+            }
+            Input::Unread => {
+                actions.push(Action::Remove);
+                self.end(Ending::Unread, actions);
+            }
             Input::Eof => self.let_go("stdin ended".to_owned(), Ending::Clean, actions),
             Input::Stop(signal) => self.let_go(format!("ended by {signal}"), Ending::Clean, actions),
         }
@@ -347,12 +374,18 @@ impl Holder {
     /// Starts to doubt.
     fn check(&mut self, present: bool, now: Instant, actions: &mut Vec<Action>) {
         self.suspects.clear();
-        let Some(window) = self.settings.probe else {
+        if self.settings.probe.is_none() {
             return self.restore(!present, now, actions);
-        };
+        }
+        self.check_from(present, now);
+    }
+
+    /// Asks from `start` on, if there is a carrier to ask on.
+    fn check_from(&mut self, present: bool, start: Instant) {
+        let Settings { probe: Some(window), asker, own, overridden, .. } = &self.settings else { return };
         // One answer ends the doubt, unless it may come from somebody who was overridden.
-        let first_suffices = self.settings.overridden.is_empty();
-        let round = self.carrier.then(|| Round::new(&self.settings.own, window, first_suffices, now));
+        let first_suffices = overridden.is_empty();
+        let round = self.carrier.then(|| Round::new(*asker, own, *window, first_suffices, start));
         self.phase = Phase::Checking { round, present };
     }
 
@@ -369,9 +402,8 @@ impl Holder {
             ([], rivals) => (rivals.to_vec(), format!("{} is taking it", list(rivals))),
             (holders, _) => (holders.to_vec(), format!("{} has taken it meanwhile", list(holders))),
         };
-        if present {
-            actions.push(Action::Remove);
-        }
+        // Even where we believe it gone: somebody may have put it there by hand.
+        actions.push(Action::Remove);
         actions.push(Action::Say(News::Lost { macs: lost.0, cause: lost.1 }));
         self.end(Ending::Lost, actions);
     }

@@ -20,6 +20,7 @@ fn settings() -> Settings {
         refresh: Some(Duration::from_secs(60)),
         on_conflict: OnConflict::Defend,
         overridden: Vec::new(),
+        asker: OWN,
         own: vec![OWN],
         feed: None,
         probe_every: None,
@@ -115,9 +116,10 @@ fn deleted_and_taken_by_another_it_is_lost() {
     run.to(10_000);
     run.step(Input::Removed);
     let actions = run.hear(OTHER, Kind::Answer);
-    assert!(
-        matches!(&actions[..], [Action::Say(News::Lost { macs, .. }), Action::End(Ending::Lost)] if macs == &[OTHER])
-    );
+    assert!(matches!(
+        &actions[..],
+        [Action::Remove, Action::Say(News::Lost { macs, .. }), Action::End(Ending::Lost)] if macs == &[OTHER]
+    ));
     assert!(run.step(Input::Tick).is_empty());
 }
 
@@ -254,6 +256,42 @@ fn in_doubt_without_a_carrier_it_waits_for_one() {
     run.step(Input::Carrier(true));
     run.to(60_100);
     assert!(run.times(|a| *a == Action::Renew).contains(&60_060));
+}
+
+#[test]
+fn what_could_not_be_asked_was_not_answered() {
+    let mut run = Run::new(settings());
+    run.to(10_000);
+    run.step(Input::Removed);
+    for _ in 0..5 {
+        run.step(Input::NotAsked);
+        let next = run.now + 499;
+        run.to(next);
+        assert!(run.times(|a| *a == Action::Renew).iter().all(|t| *t <= 10_000));
+    }
+    run.to(run.now + 561);
+    assert_eq!(run.times(|a| *a == Action::Renew).iter().filter(|t| **t > 10_000).count(), 1);
+}
+
+#[test]
+fn an_address_that_cannot_be_put_is_not_announced() {
+    let mut run = Run::new(settings());
+    run.to(10_000);
+    run.step(Input::NotPut);
+    run.step(Input::Removed);
+    let announced =
+        |run: &Run| run.times(|a| matches!(a, Action::Announce(_))).iter().filter(|t| **t >= 10_000).count();
+    run.to(10_400);
+    assert_eq!(announced(&run), 0);
+    run.to(11_000);
+    assert_eq!(announced(&run), 1, "once it was put again");
+}
+
+#[test]
+fn nobody_reads_on() {
+    let mut run = Run::new(settings());
+    run.to(100);
+    assert_eq!(run.step(Input::Unread), [Action::Remove, Action::End(Ending::Unread)]);
 }
 
 #[test]
