@@ -528,3 +528,22 @@ fn libcurl_is_in_no_other_command() {
     assert!(holds(PROBE));
     assert!(!holds(env!("CARGO_BIN_EXE_ha-event")));
 }
+
+/// A link-local address says by its zone which link it is on.
+#[test]
+fn zones() {
+    let lab = takeover_lab::Lab::up(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24")]);
+    let (a, b) = (lab.host("a"), lab.host("b"));
+    let mut serve = b.tool("lab-client");
+    serve.args(["serve", "[::]:80"]);
+    let mut server = takeover_lab::Child::spawn(serve);
+    server.next_where("listening", Duration::from_secs(30), |line| line["client"] == "listening");
+    let ip = b.sh("ip -6 -o addr show dev eth0 scope link").split_whitespace().nth(3).unwrap().to_owned();
+    let ip = ip.split('/').next().unwrap();
+    for (zone, status) in [("%25eth0", 0), ("%eth0", 0), ("%25nope", 75)] {
+        let output = a.tool("probe-http").arg(format!("http://[{ip}{zone}]/")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert_eq!(said.contains("\"no-interface\""), status == 75, "{said}");
+    }
+}

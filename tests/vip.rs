@@ -76,6 +76,8 @@ fn take_twice_drop_twice() {
     assert_eq!((again.status, &again.event("taken")["changed"]), (0, &json!(false)));
     assert_eq!(run(b, &format!("vip-who {VIP} --dev eth0")).last()["macs"], json!([a.mac()]));
 
+    let nowhere = run(a, "vip-drop 10.9.0.77");
+    assert_eq!((nowhere.status, &nowhere.last()["dev"], &nowhere.last()["prefix"]), (0, &json!(null), &json!(null)));
     let dry = run(a, &format!("vip-drop {VIP} --dry-run"));
     assert_eq!((dry.status, &dry.last()["dry_run"], has(a, VIP)), (0, &json!(true), true));
     let dropped = run(a, &format!("vip-drop {VIP}"));
@@ -135,6 +137,10 @@ fn the_same_for_ipv6() {
 fn here_already_in_another_place() {
     let lab = two();
     let a = lab.host("a");
+    let own = run(a, "vip-take 10.9.0.1/24 --dev eth0 --hold");
+    assert_eq!((own.status, &own.last()["mine"]), (1, &json!(true)), "an address that is here for good is not leased");
+    assert_eq!(run(a, "vip-drop 10.9.0.1/16").status, 64);
+    assert!(has(a, "10.9.0.1"));
     a.sh("ip addr add 10.9.0.50/32 dev eth0");
     let refused = run(a, &format!("vip-take {VIP}/24 --dev eth0"));
     assert_eq!((refused.status, &refused.last()["mine"]), (1, &json!(true)));
@@ -436,6 +442,7 @@ fn wrong_words() {
         "vip-take 10.9.0.50/33 --dev eth0",
         "vip-take 10.9.0.0/24 --dev eth0",
         "vip-take fe80::1%eth0/64 --dev eth0",
+        "vip-take 127.0.0.5/8 --dev eth0",
         "vip-take host.example/24 --dev eth0",
         "vip-take 10.9.0.50/24",
         "vip-take 10.9.0.50/24 --dev eth0 --lease 1.5s",
@@ -517,4 +524,39 @@ fn on_the_loopback_there_is_nobody_to_ask() {
     assert_eq!((taken.status, taken.events.len()), (0, 1), "{taken:?}");
     assert!(taken.last()["cause"].as_str().unwrap().contains("no neighbours"));
     assert_eq!(run(a, "vip-drop 10.66.0.1").last()["changed"], true);
+}
+
+/// A machine's other interfaces do not upset who goes first.
+#[test]
+fn two_at_once_with_other_interfaces() {
+    let lab = two();
+    for name in ["a", "b"] {
+        let host = lab.host(name);
+        host.sh("ip link add low type veth peer name low2 && ip link set low address 02:00:00:00:00:01");
+    }
+    for address in ["10.9.0.50/24", "fd00::50/64"] {
+        let line = format!("vip-take {address} --dev eth0");
+        let ip = address.split('/').next().unwrap();
+        for _ in 0..4 {
+            let mut both = [start(lab.host("a"), &line), start(lab.host("b"), &line)];
+            let statuses: Vec<i32> = both.iter_mut().map(|c| c.wait(LONG)).collect();
+            let holders = ["a", "b"].iter().filter(|n| has(lab.host(n), ip)).count();
+            assert!(holders <= 1, "{address} {statuses:?}");
+            for name in ["a", "b"] {
+                run(lab.host(name), &format!("vip-drop {ip}"));
+            }
+        }
+    }
+}
+
+/// What waits for the address waits for the link as well.
+#[test]
+fn waiting_outlives_a_cut_cable() {
+    let lab = two();
+    let a = lab.host("a");
+    a.cut(Cut::Carrier);
+    let mut waiting = start(a, &format!("vip-take {VIP}/24 --dev eth0 --hold --if-held wait --wait-every 50ms"));
+    assert_eq!(waiting.next_event("error", LONG)["code"], "no-carrier");
+    a.heal();
+    waiting.next_event("taken", LONG);
 }

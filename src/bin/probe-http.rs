@@ -1,5 +1,6 @@
 //! probe-http: is this HTTP(S) service healthy?
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use takeover::probe::Judgement;
 use takeover::probe::egress::{Egress, Finder};
 use takeover::probe::http::{self, BODY_KEPT, Expectation, Outcome};
 use takeover::probe::judge::State;
+use takeover::probe::lookup::zone_index;
 use takeover::probe::watch::Watch;
 use takeover_transfer::{Refused, Request, Transfers, Trust};
 
@@ -140,13 +142,20 @@ impl<'a> Prober<'a> {
         if free == 0 || self.queue.is_empty() {
             return not_started;
         }
-        let egress = self.egress(&[]);
+        let egress = self.egress(None, &[]);
         for target in self.queue.drain(..free.min(self.queue.len())) {
             let mut outcome = Outcome { timeout: self.args.timeout, ..Outcome::default() };
-            let obstacle = egress.obstacle();
+            let mut obstacle = egress.obstacle();
+            let mut url = Cow::Borrowed(self.args.urls[target].as_str());
+            if let Some((name, numbered)) = http::zone(&self.args.urls[target]) {
+                match zone_index(name) {
+                    Some(index) => url = numbered(index).into(),
+                    None => obstacle = obstacle.or_else(|| Egress::NoInterface(name.to_owned()).obstacle()),
+                }
+            }
             if obstacle.is_none() {
                 let request = Request {
-                    url: &self.args.urls[target],
+                    url: &url,
                     method: &self.args.method,
                     headers: &self.args.header,
                     resolve: &self.args.resolve,
@@ -195,7 +204,8 @@ impl<'a> Prober<'a> {
         let url = &self.args.urls[target];
         let mut judgement = obstacle.unwrap_or_else(|| http::judge(&self.expected, &outcome));
         if http::rests_on_silence(&judgement)
-            && let Some(obstacle) = self.egress(&dialled).obstacle()
+            && let Some(obstacle) =
+                self.egress(http::zone(url).and_then(|(name, _)| zone_index(name)), &dialled).obstacle()
         {
             judgement = obstacle;
         }
@@ -209,11 +219,12 @@ impl<'a> Prober<'a> {
     }
 
     /// Whether what is sent to these addresses can leave this machine.
-    fn egress(&mut self, addresses: &[IpAddr]) -> Egress {
-        match &self.args.interface {
-            Some(name) => self.finder.named(name),
+    fn egress(&mut self, zone: Option<u32>, addresses: &[IpAddr]) -> Egress {
+        match (&self.args.interface, zone) {
+            (Some(name), _) => self.finder.named(name),
+            (None, Some(index)) => self.finder.numbered(index),
             // One closed way of several is enough to doubt: the silence may have been on that one.
-            None => {
+            (None, None) => {
                 let mut ways = addresses.iter().map(|ip| self.finder.routed(*ip));
                 ways.find(|way| *way != Egress::Clear).unwrap_or(Egress::Clear)
             }

@@ -27,9 +27,12 @@ fn run(args: VipDrop, output: &mut Output) -> anyhow::Result<Answer> {
     };
     let found: Vec<&Assigned> = all.iter().filter(here).collect();
     let Some(target) = found.first() else {
-        let longest = if ip.is_ipv4() { 32 } else { 128 };
-        let dev = args.dev.as_deref().unwrap_or("this machine");
-        let event = dropped_event(ip, prefix.unwrap_or(longest), dev, false, args.dry_run, "it is not there");
+        let same_place = |a: &&Assigned| a.address.ip == ip && only.as_ref().is_none_or(|i| i.index == a.index);
+        if let Some(other) = all.iter().find(same_place) {
+            let message = format!("{ip} is here as {}, not with the prefix length that was given", other.address);
+            return Err(Failure::usage(message, format!("vip-drop {}", other.address)).into());
+        }
+        let event = dropped_event(ip, prefix, args.dev.as_deref(), false, args.dry_run, "it is not there");
         output.emit(event)?;
         return Ok(Answer::Yes);
     };
@@ -49,7 +52,14 @@ fn run(args: VipDrop, output: &mut Output) -> anyhow::Result<Answer> {
         a.index == target.index && a.address.ip != ip && address::share_subnet(a.address, target.address)
     };
     let event = |dry_run| {
-        dropped_event(ip, target.address.prefix, &interface.name, true, dry_run, "removed by hand or by a script")
+        dropped_event(
+            ip,
+            Some(target.address.prefix),
+            Some(&interface.name),
+            true,
+            dry_run,
+            "removed by hand or by a script",
+        )
     };
     if args.dry_run {
         output.emit(event(true))?;

@@ -143,7 +143,9 @@ fn usage<T: Tool>(words: &[OsString], error: &clap::Error) -> ExitCode {
         }
     }
     let text = error.render().to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    // The first paragraph: what is missing stands on lines of its own.
+    let first = text.lines().take_while(|l| !l.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+    let message = first.trim_start_matches("error: ").to_owned();
     let hint = text.lines().skip(1).map(str::trim).find_map(|l| l.strip_prefix("tip: ")).map(str::to_owned);
     let hint = hint.unwrap_or_else(|| format!("see {} --help", T::NAME));
     let failure = Failure::usage(message, hint);

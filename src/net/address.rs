@@ -67,6 +67,7 @@ pub fn parse_ip(text: &str) -> Result<IpAddr, AddressError> {
     let not_usable = match ip {
         _ if ip.is_unspecified() => Some("the unspecified address"),
         _ if ip.is_multicast() => Some("a multicast address"),
+        _ if ip.is_loopback() => Some("a loopback address"),
         IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address"),
         IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.octets()[0] >= 240 => Some("a reserved address"),
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4-mapped address: write it as IPv4"),
@@ -191,7 +192,6 @@ fn message(interface: &Interface, address: ServiceAddress) -> AddressMessage {
     message.header.prefix_len = address.prefix;
     message.header.index = interface.index;
     message.header.scope = match address.ip {
-        IpAddr::V4(ip) if ip.is_loopback() => AddressScope::Host,
         IpAddr::V4(ip) if ip.is_link_local() => AddressScope::Link,
         _ => AddressScope::Universe, // the kernel works an IPv6 scope out for itself
     };
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn service_addresses() {
-        for good in ["10.0.0.3/24", "192.0.2.1/32", "10.0.0.0/31", "2001:db8::1/64", "fe80::1/64", "127.0.0.9/8"] {
+        for good in ["10.0.0.3/24", "192.0.2.1/32", "10.0.0.0/31", "2001:db8::1/64", "fe80::1/64"] {
             let parsed: Result<ServiceAddress, _> = good.parse();
             assert_eq!(parsed.map(|a| a.to_string()), Ok(good.to_owned()));
         }
@@ -293,6 +293,8 @@ mod tests {
             "10.0.0.0/24",
             "10.0.0.255/24",
             "0.0.0.0/8",
+            "127.0.0.9/8",
+            "::1/128",
             "224.0.0.1/24",
             "255.255.255.255/32",
             "240.0.0.1/8",

@@ -101,7 +101,7 @@ impl NetError {
             Self::NoInterface(_) => "ip link shows the interfaces".to_owned(),
             Self::Down(dev) => format!("ip link set {dev} up"),
             Self::NoCarrier(_) => "check the cable or the switch port; nothing was judged or changed".to_owned(),
-            Self::NoLinkLayer(_) => "name an Ethernet-like interface, or switch the probe off".to_owned(),
+            Self::NoLinkLayer(_) => "name an Ethernet-like interface".to_owned(),
             Self::NoIpv6(dev) => format!("sysctl net.ipv6.conf.{dev}.disable_ipv6=0, and a moment for its address"),
             Self::Kernel { .. } | Self::Answer(_) => return None,
         };

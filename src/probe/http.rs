@@ -120,6 +120,18 @@ impl TargetError {
     }
 }
 
+/// The zone of a link-local literal, `eth0` in `http://[fe80::1%25eth0]/` (or `%eth0`), and the same URL with `index` in its
+/// place: libcurl as we build it understands only numbers there.
+pub fn zone(url: &str) -> Option<(&str, impl Fn(u32) -> String)> {
+    let (before, rest) = url.split_once('[')?;
+    let (inside, after) = rest.split_once(']')?;
+    // What stands in a path or a query is no host.
+    before.strip_suffix("://").or_else(|| before.strip_suffix('@'))?;
+    let (address, zone) = inside.split_once('%')?;
+    let name = zone.strip_prefix("25").filter(|z| !z.is_empty()).unwrap_or(zone);
+    Some((name, move |index| format!("{before}[{address}%25{index}]{after}")))
+}
+
 /// Checks that a text is an http or https URL that libcurl will understand, before anything is sent anywhere.
 pub fn check_target(url: &str) -> Result<(), TargetError> {
     let whole = || url.to_owned();

@@ -158,11 +158,15 @@ enum Placed {
 fn placed(netlink: &mut Netlink, wanted: &Wanted, interface: &Interface, output: &mut Output) -> Result<Placed, Error> {
     let ip = wanted.address.ip;
     let mine: Vec<_> = address::list(netlink, ip)?.into_iter().filter(|a| a.address.ip == ip).collect();
-    let Some(other) = mine.iter().find(|a| a.index != interface.index || a.address != wanted.address) else {
+    let elsewhere = mine.iter().find(|a| a.index != interface.index || a.address != wanted.address);
+    // What was put there for good is not ours to give a lifetime, and not to be dropped with a holder.
+    let for_good = mine.iter().find(|a| wanted.lease_s.is_some() && a.valid_s.is_none());
+    let Some(other) = elsewhere.or(for_good) else {
         return Ok(if mine.is_empty() { Placed::Nowhere } else { Placed::Here });
     };
     let dev = link::by_index(netlink, other.index).map_or_else(|_| other.index.to_string(), |i| i.name);
-    let cause = format!("this machine has it itself, as {} on {dev}", other.address);
+    let how = if elsewhere.is_some() { "" } else { ", for good and without a lease" };
+    let cause = format!("this machine has it itself, as {} on {dev}{how}", other.address);
     let hint = format!("remove it there first: vip-drop {} --dev {dev}", other.address);
     output.emit(held_event(wanted, &[], true, &cause, Some(&hint)))?;
     Ok(Placed::Elsewhere)

@@ -55,7 +55,8 @@ impl Hold<'_> {
             let (interface, address) = (&self.taken.interface, self.wanted.address);
             if let Ok(changed) = address::remove(self.netlink, interface, address) {
                 let cause = "this holder failed: see its error";
-                let event = dropped_event(address.ip, address.prefix, &self.wanted.dev, changed, false, cause);
+                let event =
+                    dropped_event(address.ip, Some(address.prefix), Some(&self.wanted.dev), changed, false, cause);
                 let _ = self.output.emit(event); // the failure itself is told next
             }
         }
@@ -330,19 +331,29 @@ impl Hold<'_> {
             News::Lost { macs, cause } => about(Event::new("lost", format!("lost {ip}: {cause}")))
                 .with("macs", strings(&macs))
                 .with("cause", cause),
-            News::Dropped { cause } => dropped_event(ip, self.wanted.address.prefix, dev, removed, false, &cause),
+            News::Dropped { cause } => {
+                dropped_event(ip, Some(self.wanted.address.prefix), Some(dev), removed, false, &cause)
+            }
         }
     }
 }
 
 /// The event of an address that was given up.
-pub fn dropped_event(ip: std::net::IpAddr, prefix: u8, dev: &str, changed: bool, dry_run: bool, cause: &str) -> Event {
+pub fn dropped_event(
+    ip: std::net::IpAddr,
+    prefix: Option<u8>,
+    dev: Option<&str>,
+    changed: bool,
+    dry_run: bool,
+    cause: &str,
+) -> Event {
     let did = match (dry_run, changed) {
         (true, true) => "would drop",
         (false, true) => "dropped",
         (_, false) => "nothing to drop:",
     };
-    Event::new("dropped", format!("{did} {ip}/{prefix} on {dev}: {cause}"))
+    let prefixed = prefix.map_or_else(|| ip.to_string(), |prefix| format!("{ip}/{prefix}"));
+    Event::new("dropped", format!("{did} {prefixed} on {}: {cause}", dev.unwrap_or("this machine")))
         .shown("address", Some(ip))
         .with("prefix", prefix)
         .with("dev", dev)

@@ -170,6 +170,17 @@ fn only_silence_asks_for_the_state_of_the_link() {
 }
 
 #[test]
+fn zones_become_numbers() {
+    for url in ["http://[fe80::1%25eth0]:80/x", "http://[fe80::1%eth0]:80/x"] {
+        let found = zone(url).map(|(name, numbered)| (name, numbered(7)));
+        assert_eq!(found, Some(("eth0", "http://[fe80::1%257]:80/x".to_owned())));
+    }
+    for url in ["http://[fe80::1]/", "http://h/[fe80::1%25eth0]", "http://h/?q=[%25]", "http://h/"] {
+        assert!(zone(url).is_none(), "{url}");
+    }
+}
+
+#[test]
 fn statuses() {
     let statuses: Statuses = "200, 301-304,404".parse().unwrap();
     assert_eq!(statuses.to_string(), "200,301-304,404");

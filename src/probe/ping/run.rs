@@ -81,7 +81,7 @@ fn hosts(args: &ProbePing) -> Result<Vec<Host>, Error> {
         })?;
         match &host {
             Host::Literal { zone: Some(zone), .. } if zone_index(zone).is_none() => {
-                Err(NetError::NoInterface(format!("{zone}, the zone of {word}")).into())
+                Err(NetError::NoInterface(zone.clone()).into())
             }
             Host::Literal { ip: std::net::IpAddr::V6(ip), zone: None }
                 if ip.is_unicast_link_local() && args.interface.is_none() =>
