@@ -174,7 +174,7 @@ fn script(first: Option<&str>, host: Host) -> std::process::Command {
         std::env::var("PATH").unwrap()
     );
     let mut command = host.command(scripts.join("standby-watch"));
-    command.env("PATH", path).stdin(Stdio::null());
+    command.env("PATH", path).stdin(Stdio::null()).process_group(0);
     command
 }
 
@@ -702,6 +702,26 @@ fn told_to_end() {
         assert!(!has(s, VIP));
         assert_eq!(scratch.log(), "take take-end drop drop-end");
         check_stream(watcher.seen());
+        eventually("nothing is left", || left_over(s).is_empty());
+        std::fs::remove_file(scratch.0.join("log")).unwrap();
+    }
+}
+
+/// As systemd and a closed terminal do it: every process of the watcher gets the signal, and all still ends in its order.
+#[test]
+fn its_whole_group_told_to_end() {
+    let (lab, scratch) = (three(), Scratch::new());
+    let s = lab.host("s");
+    let here = format!("ip -o addr show dev eth0 | grep -qF {VIP} && echo here >>{}", scratch.path("log"));
+    for signal in ["TERM", "INT", "HUP"] {
+        let hooks = ["--on-take", &scratch.hook("take", "true"), "--on-drop", &scratch.hook("drop", &here)];
+        let mut watcher = watch(s, URL, &hooks);
+        watcher.next_event("active", LONG);
+        s.sh(&format!("kill -s {signal} -- -{}", watcher.pid()));
+        watcher.next_event("ending", LONG);
+        assert_eq!(watcher.wait(LONG), 0, "{signal}");
+        assert!(!has(s, VIP));
+        assert_eq!(scratch.log(), "take take-end drop here drop-end", "{signal}: services first, then the address");
         eventually("nothing is left", || left_over(s).is_empty());
         std::fs::remove_file(scratch.0.join("log")).unwrap();
     }
