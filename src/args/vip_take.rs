@@ -170,15 +170,17 @@ pub const MANUAL: Manual = Manual {
          once, as a gratuitous ARP request and reply (an unsolicited neighbour advertisement for IPv6). A child repeats \
          the announcement and ends with its repeats or with the address; the command itself returns at once. Two \
          machines that take one address at the same moment see each other's questions: the one with the lower hardware \
-         address goes on, the other one is refused.",
-        "Done twice it is done once: the second time says so with changed false, and renews the lease. The interface's \
+         address goes on, the other one is refused (with IPv6, where a question does not say whose it is, both are). With \
+         --if-held wait a link without carrier is waited for as well.",
+        "Done twice it is done once: the second time says so with changed false, and renews the lease. An address that \
+         stands on the machine for good is not given a lease, and so never dropped with a holder: status 1. The interface's \
          promote_secondaries is set first, or the command refuses: without it an address that expires takes the others \
          of its subnet along. An IPv6 address is added without the kernel's own duplicate address detection and as \
          deprecated, so that no outgoing connection chooses it as its source.",
         "--lease without --hold lets the kernel remove the address after that many seconds; run the command again to \
          renew it, from cron for example. With --hold the process renews the lease four times as often as needed: when \
          it is killed, frozen, or the machine hangs, the kernel's own clock removes the address, at most 1.25 seconds \
-         late. It drops the address itself on SIGTERM and SIGINT, when the reader of its stdout goes away, \
+         late. It drops the address itself on SIGTERM, SIGINT and SIGHUP, when the reader of its stdout goes away, \
          and with --until-eof or --feed when stdin ends or falls silent.",
         "A holder that finds its address deleted, or that did not run for half a lease, asks before it puts it back; if \
          anybody else answers it prints lost and ends with status 1. Another machine that claims the address is asked \

@@ -51,7 +51,7 @@ fn number(value: f64, longest: f64) -> String {
     }
 }
 
-/// What an issue asks for.
+/// What a figure is held to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// The median is at most so many times the peer's.
