@@ -14,13 +14,20 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6,
     SockaddrLike, bind, recv, recvmsg, sendto, setsockopt, socket, sockopt,
 };
+use nix::{setsockopt_impl, sockopt_impl};
 
 use super::NetError;
 use super::arp::{self, Form};
 use super::claim::Claim;
+use super::drops;
 use super::link::Interface;
 use super::mac::Mac;
 use super::ndp;
+
+sockopt_impl!(
+    /// Joins an IPv6 group on one interface; what nix has itself joins only on the one that the routes choose.
+    JoinGroup, SetOnly, libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, libc::ipv6_mreq
+);
 
 /// Some thousands of small frames.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -81,24 +88,6 @@ fn link_address(index: u32, ethertype: u16, mac: Mac) -> Result<LinkAddr, Errno>
     unsafe { LinkAddr::from_raw((&raw const raw).cast(), Some(length)) }.ok_or(Errno::EINVAL)
 }
 
-/// Joins a group on one interface; nix joins only on the one that the routes choose.
-fn join(socket: &OwnedFd, group: Ipv6Addr, index: u32) -> Result<(), Errno> {
-    let request =
-        libc::ipv6_mreq { ipv6mr_multiaddr: libc::in6_addr { s6_addr: group.octets() }, ipv6mr_interface: index };
-    let length = size_of::<libc::ipv6_mreq>() as libc::socklen_t;
-    // SAFETY: the pointer is to a whole ipv6_mreq that lives until the call returns, and its length is given.
-    let status = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IPV6,
-            libc::IPV6_ADD_MEMBERSHIP,
-            (&raw const request).cast(),
-            length,
-        )
-    };
-    Errno::result(status).map(drop)
-}
-
 impl Frames {
     /// A socket that only sends.
     pub fn sender(interface: &Interface, ip: IpAddr) -> Result<Self, NetError> {
@@ -125,7 +114,11 @@ impl Frames {
             setsockopt(&icmp6, sockopt::Ipv6RecvHopLimit, &true)?;
             let _ = setsockopt(&icmp6, sockopt::RcvBufForce, &RECEIVE_BUFFER);
             // Whoever else asks for the address asks this group, and only its members hear it.
-            join(&icmp6, ndp::solicited_node(ip), interface.index)?;
+            let group = libc::ipv6_mreq {
+                ipv6mr_multiaddr: libc::in6_addr { s6_addr: ndp::solicited_node(ip).octets() },
+                ipv6mr_interface: interface.index,
+            };
+            setsockopt(&icmp6, JoinGroup, &group)?;
             Ok(Some(icmp6))
         };
         frames.icmp6 = open().map_err(|e| NetError::kernel(format!("cannot listen on {}", interface.name), e))?;
@@ -202,6 +195,11 @@ impl Frames {
     /// To wait on.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.icmp6.as_ref().unwrap_or(&self.packet).as_fd()
+    }
+
+    /// How many frames were lost before they were read; see [`drops`].
+    pub fn lost(&self) -> Option<u32> {
+        drops::counted(self.icmp6.as_ref().unwrap_or(&self.packet))
     }
 
     /// The numbers of the descriptors.

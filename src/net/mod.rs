@@ -5,6 +5,7 @@
 pub mod address;
 pub mod arp;
 pub mod claim;
+pub mod drops;
 pub mod frames;
 pub mod link;
 pub mod mac;
@@ -27,6 +28,9 @@ pub enum NetError {
     /// The interface has no carrier: nothing can be heard, and silence means nothing.
     #[error("interface {0} has no carrier")]
     NoCarrier(String),
+    /// What was heard on the interface did not all find room: an answer may have been among what was lost.
+    #[error("frames heard on {0} were lost before they were read")]
+    FramesLost(String),
     /// The interface has no hardware address that ARP or neighbour discovery could use.
     #[error("interface {0} does not speak ARP or neighbour discovery")]
     NoLinkLayer(String),
@@ -70,6 +74,7 @@ impl NetError {
         match self {
             _ if self.not_permitted() => Fault::Permission,
             Self::Answer(_) => Fault::Internal,
+            Self::FramesLost(_) => Fault::Undetermined,
             _ => Fault::Unavailable,
         }
     }
@@ -81,6 +86,7 @@ impl NetError {
             Self::NoInterface(_) => "no-such-interface",
             Self::Down(_) => "interface-down",
             Self::NoCarrier(_) => "no-carrier",
+            Self::FramesLost(_) => "frames-lost",
             Self::NoLinkLayer(_) => "no-link-layer",
             Self::NoIpv6(_) => "no-ipv6",
             Self::PromoteSecondaries { .. } => "promote-secondaries",
@@ -101,6 +107,7 @@ impl NetError {
             Self::NoInterface(_) => "ip link shows the interfaces".to_owned(),
             Self::Down(dev) => format!("ip link set {dev} up"),
             Self::NoCarrier(_) => "check the cable or the switch port; nothing was judged or changed".to_owned(),
+            Self::FramesLost(_) => "the link carries more broadcasts than were read; ask again".to_owned(),
             Self::NoLinkLayer(_) => "name an Ethernet-like interface".to_owned(),
             Self::NoIpv6(dev) => format!("sysctl net.ipv6.conf.{dev}.disable_ipv6=0, and a moment for its address"),
             Self::Kernel { .. } | Self::Answer(_) => return None,

@@ -13,10 +13,11 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, recvfrom, recvmsg,
     sendto, setsockopt, socket, sockopt,
 };
-use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
+use nix::{setsockopt_impl, sockopt_impl};
 
 use super::ProbeError;
 use super::icmp::{self, Echo, Family, Message, Problem, Stamp};
+use crate::net::drops;
 
 /// linux/icmp.h
 const ICMP_FILTER: libc::c_int = 1;
@@ -30,10 +31,6 @@ sockopt_impl!(
 sockopt_impl!(
     /// Blocks the ICMPv6 types whose bits are set, on raw sockets.
     BlockIcmpV6, SetOnly, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, [u32; 8]
-);
-sockopt_impl!(
-    /// The counters of a socket; the last one is the packets that found no room (linux/sock_diag.h).
-    Counters, GetOnly, libc::SOL_SOCKET, libc::SO_MEMINFO, [u32; 9]
 );
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,8 +284,7 @@ impl IcmpSocket {
 
     /// Whether packets were lost in the receive buffer since the last call.
     pub fn lost_packets(&mut self) -> bool {
-        // Kernels before 4.12 do not count: as if nothing was lost.
-        let lost = nix::sys::socket::getsockopt(&self.fd, Counters).map_or(self.lost, |c| c[8]);
+        let lost = drops::counted(&self.fd).unwrap_or(self.lost);
         std::mem::replace(&mut self.lost, lost) != lost
     }
 

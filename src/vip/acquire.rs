@@ -193,8 +193,10 @@ fn until_free(
         let asked = ask::ask(netlink, interface, frames, Question { asker, own, window, first_suffices });
         let (found, at) = match asked {
             Ok(found) => found,
-            // No carrier, or none for a moment: nothing is known, and there is time.
-            Err(e) if wanted.if_held == IfHeld::Wait && e.fault() == Fault::Unavailable => {
+            // No carrier for a moment, or frames that were lost: nothing is known, and there is time.
+            Err(e)
+                if wanted.if_held == IfHeld::Wait && matches!(e.fault(), Fault::Unavailable | Fault::Undetermined) =>
+            {
                 let failure = Error::from(e).failure();
                 if complained.as_ref() != Some(&failure.message) {
                     output.emit(error_event(&failure))?;

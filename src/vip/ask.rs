@@ -41,7 +41,7 @@ pub fn ask(
     let waiter = Waiter::new().map_err(failed)?;
     let Question { asker, own, window, first_suffices } = question;
     // What matters is the state of the link from the first question to the last answer.
-    let before = link::by_index(netlink, interface.index)?.carrier_changes;
+    let (before, lost) = (link::by_index(netlink, interface.index)?.carrier_changes, frames.lost());
     let mut round = Round::new(asker, own, window, first_suffices, Instant::now());
     let looked = loop {
         let now = Instant::now();
@@ -65,6 +65,9 @@ pub fn ask(
         let after = link::by_index(netlink, interface.index)?;
         if !after.carrier || after.carrier_changes != before {
             return Err(NetError::NoCarrier(interface.name.clone()));
+        }
+        if frames.lost() != lost {
+            return Err(NetError::FramesLost(interface.name.clone()));
         }
     }
     Ok((found, looked))
