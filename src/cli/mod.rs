@@ -4,6 +4,7 @@
 //! what a command does.
 
 pub mod child;
+pub mod compose;
 pub mod duration;
 pub mod event;
 pub mod exit;

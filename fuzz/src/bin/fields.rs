@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use takeover::cli::{duration, fields, vocabulary};
+use takeover::cli::{compose, duration, fields, vocabulary};
 use takeover::net::address;
 
 fuzz_target!(|data: &[u8]| {
@@ -52,7 +52,7 @@ fn words_make_whole_events(text: &str) {
     let mut words = text.split('\n');
     let (tool, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let pairs: Vec<String> = words.map(str::to_owned).collect();
-    if let Ok(event) = vocabulary::compose(tool, name, &pairs, text.len() % 2 == 0)
+    if let Ok(event) = compose::compose(tool, name, &pairs, text.len() % 2 == 0)
         && vocabulary::event(tool, name).is_some()
     {
         assert_eq!(vocabulary::problems(tool, &event), Vec::<String>::new());
