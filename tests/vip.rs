@@ -559,4 +559,10 @@ fn waiting_outlives_a_cut_cable() {
     assert_eq!(waiting.next_event("error", LONG)["code"], "no-carrier");
     a.heal();
     waiting.next_event("taken", LONG);
+    // But not for one that is gone: made anew it would be another.
+    let b = lab.host("b");
+    let mut waiting = start(b, &format!("vip-take {VIP}/24 --dev eth0 --hold --if-held wait --wait-every 50ms"));
+    waiting.next_event("held", LONG);
+    b.sh("ip link del eth0");
+    assert_eq!(waiting.wait(LONG), 69, "{}", waiting.words());
 }

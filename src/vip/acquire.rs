@@ -193,6 +193,8 @@ fn until_free(
         let asked = ask::ask(netlink, interface, frames, Question { asker, own, window, first_suffices });
         let (found, at) = match asked {
             Ok(found) => found,
+            // An interface that is made anew has another number: there is nothing to wait for here.
+            Err(e @ NetError::NoInterface(_)) => return Err(e.into()),
             // No carrier for a moment, or frames that were lost: nothing is known, and there is time.
             Err(e)
                 if wanted.if_held == IfHeld::Wait && matches!(e.fault(), Fault::Unavailable | Fault::Undetermined) =>

@@ -92,9 +92,9 @@ impl Hold<'_> {
         while let Some(input) = inputs.pop_front() {
             let now = Instant::now();
             for action in holder.step(input, now) {
-                // A write may have held us up: what was decided that long ago no longer holds. The next step sees the gap.
+                // A write may have held us up: what was decided that long ago no longer holds, nor what follows from it.
                 if action == Action::Renew && Instant::now().since(now) * 4 > self.lease() {
-                    inputs.push_front(Input::Tick);
+                    inputs.push_front(Input::NotPut);
                     break;
                 }
                 match self.act(action, trouble)? {

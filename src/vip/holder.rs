@@ -87,7 +87,7 @@ pub enum Input {
     Stop(&'static str),
     /// Nobody reads our stdout any more.
     Unread,
-    /// The address could not be put on the interface.
+    /// The address could not be put on the interface, or not in time.
     NotPut,
     /// A question could not be sent.
     NotAsked,
