@@ -138,7 +138,7 @@ pub const MANUAL: Manual = Manual {
          /etc/ssl/certs/ca-certificates.crt or /etc/pki/tls/certs/ca-bundle.crt. HTTP/1.1 is spoken, and TLS 1.2 or 1.3.",
     ],
     statuses: &[
-        (0, "all are up; in a stream: --until came true, --for is over, or SIGTERM or SIGINT came"),
+        (0, "all are up; in a stream: --until came true, --for is over, or SIGTERM, SIGINT or SIGHUP came"),
         (1, "at least one is down, and all could be judged; in a stream: --until did not come true within --for"),
         (75, "at least one could not be judged"),
     ],

@@ -52,7 +52,7 @@ pub const MANUAL: Manual = Manual {
          --timeout. A silence counts only if the first echo had at least half of --timeout to be answered.",
         "It needs no privilege where the kernel lets the user's group open ping sockets (the sysctl \
          net.ipv4.ping_group_range), else root or the capability cap_net_raw.",
-        "With --every it goes on, prints every result and every change of state, and ends with SIGTERM, SIGINT, --until \
+        "With --every it goes on, prints every result and every change of state, and ends with SIGTERM, SIGINT, SIGHUP, --until \
          or --for. Names are looked up anew for each probe.",
     ],
     statuses: &[

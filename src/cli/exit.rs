@@ -57,7 +57,7 @@ pub enum ExitStyle {
     LsbAction,
     /// OCF monitor: 0 running, 7 not running, 1 error, 2 arguments, 4 permission
     Ocf,
-    /// mon monitor: 0 or 1; the first line names the targets that failed
+    /// mon monitor: 0 or 1; the first line of a probe names the targets that failed
     Mon,
 }
 
