@@ -8,6 +8,8 @@
 //! | [`probe`] | judging: verdicts, fall and rise, and what each kind of probe makes of what it saw |
 //! | [`net`] | the link: interfaces and addresses over netlink, ARP, neighbour discovery, packet sockets |
 //! | [`vip`] | the service address: who has it, taking it, holding it, announcing it |
+//! | [`config`] | the files of a cluster: ha.cf, authkeys, and whether they may be trusted |
+//! | [`heartbeat`] | saying and hearing "I am alive": messages, media, who is up, late, dead |
 //!
 //! Codecs and deciders are pure: they take bytes, events and a time, and return values. libcurl is not reachable from
 //! here; see the `transfer` crate.
@@ -15,6 +17,8 @@
 pub mod args;
 pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod heartbeat;
 pub mod net;
 pub mod probe;
 pub mod vip;
