@@ -1,0 +1,293 @@
+//! Up, late, dead: what the silence of one node means, on all media together and on each alone.
+//!
+//! A decider: it is handed signs of life and the time. Silence counts from the last sign of life, or from the end of our
+//! own last stall where that is later: what was not read was not silence.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Instant;
+
+/// What is thought of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NodeState {
+    /// Never heard.
+    #[default]
+    Unknown,
+    /// Heard within its warntime.
+    Up,
+    /// Silent for longer than its warntime.
+    Late,
+    /// Silent for its deadtime on every medium, or never heard within initdead.
+    Dead,
+    /// It said that it leaves: its silence means nothing.
+    Left,
+}
+
+impl NodeState {
+    /// As events carry it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Late => "late",
+            Self::Dead => "dead",
+            Self::Left => "left",
+        }
+    }
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What is thought of a node on one medium.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkState {
+    /// Nothing heard of the node on this medium, and not for long enough to tell.
+    #[default]
+    Unknown,
+    /// Heard within the node's deadtime.
+    Up,
+    /// Silent for that long.
+    Dead,
+}
+
+impl LinkState {
+    /// As events carry it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// How long is too long, where the sender does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Silence that means death; a sender's own `dt` goes before it.
+    pub deadtime: Duration,
+    /// Silence that is worth a word; half of the deadtime in force unless given.
+    pub warntime: Option<Duration>,
+    /// What a node has to be heard in after our start.
+    pub initdead: Duration,
+}
+
+/// A change of what is thought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Of the node.
+    Node {
+        /// Before.
+        was: NodeState,
+        /// Now.
+        is: NodeState,
+        /// Why, in words.
+        cause: String,
+        /// Since it was last heard, on any medium.
+        silent: Option<Duration>,
+    },
+    /// Of the node on one medium.
+    Link {
+        /// Which.
+        medium: usize,
+        /// Before.
+        was: LinkState,
+        /// Now.
+        is: LinkState,
+        /// Why, in words.
+        cause: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    state: LinkState,
+    alive: Option<Instant>,
+}
+
+/// The judge of one node.
+#[derive(Debug)]
+pub struct Judge {
+    state: NodeState,
+    limits: Limits,
+    /// The deadtime in force: ours, or the one that the sender announced.
+    deadtime: Duration,
+    started: Instant,
+    alive: Option<Instant>,
+    first: Option<Instant>,
+    /// The end of our own last stall.
+    distrust: Option<Instant>,
+    links: Vec<Link>,
+}
+
+impl Judge {
+    /// A node that is expected from now on, on so many media.
+    pub fn new(limits: Limits, media: usize, now: Instant) -> Self {
+        Self {
+            state: NodeState::Unknown,
+            limits,
+            deadtime: limits.deadtime,
+            started: now,
+            alive: None,
+            first: None,
+            distrust: None,
+            links: vec![Link::default(); media],
+        }
+    }
+
+    /// What is thought of it.
+    pub fn state(&self) -> NodeState {
+        self.state
+    }
+
+    /// What is thought of it on a medium.
+    pub fn link(&self, medium: usize) -> LinkState {
+        self.links.get(medium).map_or(LinkState::Unknown, |l| l.state)
+    }
+
+    /// The deadtime in force.
+    pub fn deadtime(&self) -> Duration {
+        self.deadtime
+    }
+
+    /// When it was last heard.
+    pub fn alive_at(&self) -> Option<Instant> {
+        self.alive
+    }
+
+    fn warntime(&self) -> Duration {
+        self.limits.warntime.unwrap_or(self.deadtime / 2)
+    }
+
+    /// A sign of life on a medium, with the deadtime that the sender announced, if it did.
+    pub fn alive(&mut self, medium: usize, announced: Option<Duration>, now: Instant, changes: &mut Vec<Change>) {
+        if let Some(deadtime) = announced {
+            self.deadtime = deadtime;
+        }
+        self.first.get_or_insert(now);
+        self.carried(medium, now, changes);
+        let silent = self.alive.map(|then| now.since(then));
+        self.alive = Some(now);
+        if self.state != NodeState::Up {
+            let cause = match (self.state, silent) {
+                (NodeState::Left, _) => "it is back".to_owned(),
+                (_, Some(silent)) => format!("heard again after {silent:.3?}"),
+                (_, None) => "heard for the first time".to_owned(),
+            };
+            self.become_(NodeState::Up, cause, silent, changes);
+        }
+    }
+
+    /// A medium brought something new of the node, if only a copy of what another had brought first.
+    pub fn carried(&mut self, medium: usize, now: Instant, changes: &mut Vec<Change>) {
+        let Some(link) = self.links.get_mut(medium) else { return };
+        let silent = link.alive.map(|then| now.since(then));
+        link.alive = Some(now);
+        if link.state != LinkState::Up {
+            let was = std::mem::replace(&mut link.state, LinkState::Up);
+            let cause = match silent {
+                Some(silent) => format!("heard again after {silent:.3?}"),
+                None => "heard for the first time".to_owned(),
+            };
+            changes.push(Change::Link { medium, was, is: LinkState::Up, cause });
+        }
+    }
+
+    /// It said that it leaves.
+    pub fn left(&mut self, now: Instant, changes: &mut Vec<Change>) {
+        for (medium, link) in self.links.iter_mut().enumerate().filter(|(_, l)| l.state == LinkState::Up) {
+            link.state = LinkState::Dead;
+            let cause = "the node has left".to_owned();
+            changes.push(Change::Link { medium, was: LinkState::Up, is: LinkState::Dead, cause });
+        }
+        if self.state != NodeState::Left {
+            let silent = self.alive.map(|then| now.since(then));
+            self.become_(NodeState::Left, "it said that it leaves".to_owned(), silent, changes);
+        }
+    }
+
+    /// We did not look for a while, of which the last message may have been lost or lies unread: unless the gap is too
+    /// short to matter to this node, its silence counts from now. Returns whether an earlier stall is not over yet: it is
+    /// not put off again, so that a listener that stalls for ever still judges.
+    pub fn stalled(&mut self, gap: Duration, now: Instant) -> bool {
+        if gap <= self.deadtime / 2 {
+            return false;
+        }
+        if self.distrust.is_some_and(|then| now.since(then) < self.deadtime) {
+            return true;
+        }
+        self.distrust = Some(now);
+        false
+    }
+
+    fn reference(&self, alive: Instant) -> Instant {
+        self.distrust.map_or(alive, |then| then.max(alive))
+    }
+
+    fn node_due(&self) -> Option<(Instant, NodeState)> {
+        let alive = self.alive.map(|then| self.reference(then));
+        match (self.state, alive) {
+            (NodeState::Unknown, _) => {
+                let heard_by = self.started + self.limits.initdead;
+                Some((self.distrust.map_or(heard_by, |then| heard_by.max(then + self.deadtime)), NodeState::Dead))
+            }
+            (NodeState::Up, Some(alive)) if self.warntime() < self.deadtime => {
+                Some((alive + self.warntime(), NodeState::Late))
+            }
+            (NodeState::Up | NodeState::Late, Some(alive)) => Some((alive + self.deadtime, NodeState::Dead)),
+            _ => None,
+        }
+    }
+
+    fn link_due(&self, link: &Link) -> Option<Instant> {
+        let since = match link.state {
+            LinkState::Up => link.alive,
+            // A medium on which a node that lives was never heard.
+            LinkState::Unknown => self.first,
+            LinkState::Dead => None,
+        };
+        since.map(|then| self.reference(then) + self.deadtime)
+    }
+
+    /// When silence will next mean something.
+    pub fn deadline(&self) -> Option<Instant> {
+        let links = self.links.iter().filter_map(|link| self.link_due(link));
+        links.chain(self.node_due().map(|(at, _)| at)).min()
+    }
+
+    /// What the silence means by now.
+    pub fn look(&mut self, now: Instant, changes: &mut Vec<Change>) {
+        for medium in 0..self.links.len() {
+            let link = self.links[medium];
+            if self.link_due(&link).is_some_and(|at| at <= now) {
+                self.links[medium].state = LinkState::Dead;
+                let cause = match link.alive {
+                    Some(then) => format!("nothing for {:.3?} (deadtime {:?})", now.since(then), self.deadtime),
+                    None => "the node lives, but was never heard on this medium".to_owned(),
+                };
+                changes.push(Change::Link { medium, was: link.state, is: LinkState::Dead, cause });
+            }
+        }
+        while let Some((at, is)) = self.node_due().filter(|(at, _)| *at <= now) {
+            let silent = self.alive.map(|then| now.since(then));
+            let cause = match (is, silent) {
+                (NodeState::Late, Some(silent)) => {
+                    format!("nothing for {silent:.3?} on any medium (warntime {:?})", self.warntime())
+                }
+                (_, Some(silent)) => format!("nothing for {silent:.3?} on any medium (deadtime {:?})", self.deadtime),
+                (_, None) => format!("never heard in {:.3?} (initdead {:?})", at.since(self.started), self.limits.initdead),
+            };
+            self.become_(is, cause, silent, changes);
+        }
+    }
+
+    fn become_(&mut self, is: NodeState, cause: String, silent: Option<Duration>, changes: &mut Vec<Change>) {
+        let was = std::mem::replace(&mut self.state, is);
+        changes.push(Change::Node { was, is, cause, silent });
+    }
+}

@@ -1,0 +1,204 @@
+//! What must outlive a process: our own generation, and how far the others had counted.
+//!
+//! Files are written beside, made durable and renamed: after a crash the old one or the new one is there, whole.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::{Map, Value, json};
+
+use crate::cli::Failure;
+use crate::cli::exit::Fault;
+use crate::heartbeat::membership::window::Mark;
+
+/// A folder of state that belongs to one command and one node as long as this lives.
+#[derive(Debug)]
+pub struct StateDir {
+    file: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// Who we are on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// One more each start; the seconds since 1970 at the first.
+    pub generation: u64,
+    /// Chosen once.
+    pub uuid: [u8; 16],
+}
+
+/// Seconds since 1970.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+impl StateDir {
+    /// Makes the folder where it is missing, and claims `what` (`own` or `peers`) of `node` in it.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written, or another process has it.
+    pub fn claim(dir: &Path, what: &str, node: &str) -> Result<Self, Failure> {
+        let failed = |error: io::Error| {
+            let hint = "name a folder on a local disk that this user may write, with --state-dir".to_owned();
+            let fault = match error.kind() {
+                io::ErrorKind::PermissionDenied => Fault::Permission,
+                _ => Fault::Unavailable,
+            };
+            let message = format!("cannot keep state in {}: {error}", dir.display());
+            Failure { fault, code: "state-dir", message, hint: Some(hint) }
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let lock = dir.join(format!("{what}-{node}.lock"));
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock).map_err(failed)?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            nix::errno::Errno::EWOULDBLOCK => Failure {
+                fault: Fault::Unavailable,
+                code: "state-dir-in-use",
+                message: format!("another process already uses {} for node {node}", dir.display()),
+                hint: Some("two that speak or listen for one node confuse the others: end the other one first".to_owned()),
+            },
+            errno => failed(errno.into()),
+        })?;
+        Ok(Self { file: dir.join(format!("{what}-{node}.json")), _lock: lock })
+    }
+
+    /// Our generation for this start, already durable: a start that is cut short costs a number, never takes one twice.
+    ///
+    /// # Errors
+    /// The file cannot be read, makes no sense, or cannot be written.
+    pub fn start(&self) -> Result<Own, Failure> {
+        let own = match self.read()? {
+            Some(object) => {
+                let generation = object.get("generation").and_then(Value::as_u64).and_then(|g| g.checked_add(1));
+                let uuid = object.get("uuid").and_then(Value::as_str).and_then(|text| BASE64_STANDARD.decode(text).ok());
+                let uuid = uuid.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+                let (Some(generation), Some(uuid)) = (generation, uuid) else { return Err(self.senseless("no generation and uuid")) };
+                Own { generation, uuid }
+            }
+            None => Own { generation: unix_seconds(), uuid: random_uuid().map_err(|e| Failure::io("/dev/urandom", &e))? },
+        };
+        self.write(&json!({ "generation": own.generation, "uuid": BASE64_STANDARD.encode(own.uuid) }))
+            .map_err(|e| Failure::io(&format!("cannot write {}", self.file.display()), &e))?;
+        Ok(own)
+    }
+
+    /// How far the others had counted.
+    ///
+    /// # Errors
+    /// The file cannot be read or makes no sense.
+    pub fn marks(&self) -> Result<BTreeMap<String, Mark>, Failure> {
+        let mut marks = BTreeMap::new();
+        for (node, mark) in self.read()?.unwrap_or_default() {
+            let number = |name: &str| mark.get(name).and_then(Value::as_u64);
+            let (Some(generation), Some(seq)) = (number("generation"), number("seq")) else {
+                return Err(self.senseless(&format!("no generation and seq for {node}")));
+            };
+            marks.insert(node, Mark { generation, seq });
+        }
+        Ok(marks)
+    }
+
+    /// Keeps how far the others have counted.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn keep(&self, marks: &BTreeMap<String, Mark>) -> io::Result<()> {
+        let object: Map<String, Value> = marks
+            .iter()
+            .map(|(node, mark)| (node.clone(), json!({ "generation": mark.generation, "seq": mark.seq })))
+            .collect();
+        self.write(&Value::Object(object))
+    }
+
+    /// Where it is kept.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    fn read(&self) -> Result<Option<Map<String, Value>>, Failure> {
+        let text = match fs::read(&self.file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::io(&format!("cannot read {}", self.file.display()), &error)),
+        };
+        match serde_json::from_slice(&text) {
+            Ok(Value::Object(object)) => Ok(Some(object)),
+            Ok(_) => Err(self.senseless("not an object")),
+            Err(error) => Err(self.senseless(&error.to_string())),
+        }
+    }
+
+    fn senseless(&self, what: &str) -> Failure {
+        Failure {
+            fault: Fault::Configuration,
+            code: "state-unreadable",
+            message: format!("{} makes no sense: {what}", self.file.display()),
+            hint: Some("remove it to begin anew from the clock; peers refuse this node if the clock went back".to_owned()),
+        }
+    }
+
+    fn write(&self, value: &Value) -> io::Result<()> {
+        let beside = self.file.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(format!("{value}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, &self.file)?;
+        match self.file.parent() {
+            Some(dir) => File::open(dir)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn random_uuid() -> io::Result<[u8; 16]> {
+    let mut uuid = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut uuid)?;
+    // RFC 9562: version 4, variant 10.
+    uuid[6] = uuid[6] & 0x0f | 0x40;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    Ok(uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("takeover-state-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        dir
+    }
+
+    #[test]
+    fn each_start_is_one_more_and_the_uuid_stays() {
+        let dir = folder("starts");
+        let first = StateDir::claim(&dir, "own", "ha1").unwrap().start().unwrap();
+        assert!(first.generation.abs_diff(unix_seconds()) < 60);
+        let state = StateDir::claim(&dir, "own", "ha1").unwrap();
+        // A crash while the next one was written beside.
+        fs::write(dir.join("own-ha1.new"), "{\"gen").unwrap();
+        assert_eq!(state.start().unwrap(), Own { generation: first.generation + 1, uuid: first.uuid });
+        assert_eq!(StateDir::claim(&dir, "own", "ha1").unwrap_err().code, "state-dir-in-use");
+        assert!(StateDir::claim(&dir, "own", "ha2").is_ok(), "another node is another state");
+        fs::write(dir.join("own-ha1.json"), "{}").unwrap();
+        assert_eq!(state.start().unwrap_err().code, "state-unreadable");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn marks_come_back() {
+        let dir = folder("marks");
+        let state = StateDir::claim(&dir, "peers", "ha1").unwrap();
+        assert!(state.marks().unwrap().is_empty());
+        let marks = BTreeMap::from([("ha2".to_owned(), Mark { generation: u64::MAX, seq: 7 })]);
+        state.keep(&marks).unwrap();
+        assert_eq!(state.marks().unwrap(), marks);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
