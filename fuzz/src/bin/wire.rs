@@ -86,7 +86,9 @@ fn fields(data: &[u8], key: &Key, keys: &Keyring) {
         let strange = Keyring::new(vec![Key::new(key.index(), Method::Sha256, b"other")], key.index());
         assert!(open(&bytes, &strange.unwrap_or_else(|| keys.clone())).is_err());
     }
-    for algorithm in [Algorithm::Zlib, Algorithm::Bz2] {
+    // bzip2 sorts a megabyte for each: now and then is enough.
+    let algorithms = if data.len() % 64 == 63 { &[Algorithm::Zlib, Algorithm::Bz2][..] } else { &[Algorithm::Zlib] };
+    for &algorithm in algorithms {
         let opened = open(&compress(&message, key, algorithm), keys);
         assert_eq!(opened.map(|o| (o.message, o.compressed)), Ok((message.clone(), true)));
     }
