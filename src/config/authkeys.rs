@@ -10,12 +10,7 @@ use std::path::Path;
 
 use super::Parsed;
 use super::text::Problems;
-
-/// The methods of heartbeat 3.0.6, and sha256, which it does not know.
-pub const METHODS: &[&str] = &["crc", "md5", "sha1", "sha256"];
-
-/// The highest index of a key.
-pub const HIGHEST: u8 = 15;
+use crate::heartbeat::wire::authentication::{Key, Keyring, Method};
 
 /// The bytes of a key, which nothing prints.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,10 +32,10 @@ impl fmt::Debug for Secret {
 /// One key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// 0 to [`HIGHEST`].
+    /// 0 to [`Key::MAX_INDEX`].
     pub index: u8,
-    /// One of [`METHODS`].
-    pub method: &'static str,
+    /// How it makes digests.
+    pub method: Method,
     /// Empty for crc.
     pub secret: Secret,
     /// The line it stands in.
@@ -60,6 +55,12 @@ impl AuthKeys {
     /// The key that signs.
     pub fn sender(&self) -> Option<&Entry> {
         self.keys.iter().find(|k| k.index == self.sending)
+    }
+
+    /// The keys, ready for use; none where the one that signs is missing, as it may be in a file with an error.
+    pub fn keyring(&self) -> Option<Keyring> {
+        let keys = self.keys.iter().map(|k| Key::new(k.index, k.method, k.secret.bytes()));
+        Keyring::new(keys.collect(), self.sending)
     }
 }
 
@@ -128,13 +129,13 @@ fn key(line: u32, index: &[u8], method: &[u8], rest: &[&[u8]], problems: &mut Pr
         problems.error(line, "the line begins with no number from 0 to 15", FORM);
         return None;
     };
-    let Some(method) = METHODS.iter().find(|m| m.as_bytes() == method) else {
+    let Some(method) = std::str::from_utf8(method).ok().and_then(|m| m.parse().ok()) else {
         problems.error(line, format!("the method of key {index} is not known"), FORM);
         return None;
     };
-    let secret = match (*method, rest) {
-        ("crc", []) => Vec::new(),
-        ("crc", [comment, ..]) if comment.starts_with(b"#") => {
+    let secret = match (method, rest) {
+        (Method::Crc, []) => Vec::new(),
+        (Method::Crc, [comment, ..]) if comment.starts_with(b"#") => {
             problems.warning(
                 line,
                 format!("heartbeat takes the comment behind key {index} for a key, and refuses the file"),
@@ -142,7 +143,7 @@ fn key(line: u32, index: &[u8], method: &[u8], rest: &[&[u8]], problems: &mut Pr
             );
             Vec::new()
         }
-        ("crc", _) => {
+        (Method::Crc, _) => {
             problems.error(line, format!("key {index} has the method crc, which takes no key"), "write N crc alone");
             return None;
         }
@@ -179,7 +180,7 @@ fn add(entry: Entry, content: &mut AuthKeys, problems: &mut Problems) {
 
 fn number(word: &[u8]) -> Option<u8> {
     let digits = (1..=2).contains(&word.len()) && word.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(word).ok().filter(|_| digits)?.parse().ok().filter(|n| *n <= HIGHEST)
+    std::str::from_utf8(word).ok().filter(|_| digits)?.parse().ok().filter(|n| *n <= Key::MAX_INDEX)
 }
 
 #[cfg(test)]
@@ -196,7 +197,7 @@ mod tests {
             assert!(!problem.what.is_empty() && !problem.hint.is_empty());
         }
         let text = |k: &Entry| String::from_utf8(k.secret.bytes().to_vec()).unwrap();
-        let keys = parsed.content.keys.iter().map(|k| (k.index, k.method, text(k))).collect();
+        let keys = parsed.content.keys.iter().map(|k| (k.index, k.method.name(), text(k))).collect();
         let problems = parsed.problems.iter().map(|p| (p.line, p.severity)).collect();
         (keys, parsed.content.sending, problems)
     }
@@ -270,6 +271,7 @@ mod tests {
             }
             if let Ok(good) = parsed.usable() {
                 prop_assert!(good.content.sender().is_some());
+                prop_assert!(good.content.keyring().is_some());
             }
         }
     }

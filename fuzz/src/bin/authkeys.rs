@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use takeover::config::authkeys::{self, HIGHEST};
+use takeover::config::authkeys;
+use takeover::heartbeat::wire::authentication::{Key, Method};
 
 fuzz_target!(|data: &[u8]| {
     let parsed = authkeys::parse(Path::new("authkeys"), data);
@@ -16,11 +17,11 @@ fuzz_target!(|data: &[u8]| {
         assert!(p.what.len() < 120);
     }
     if let Ok(good) = parsed.usable() {
-        assert!(good.content.sender().is_some());
-        let mut seen = [false; HIGHEST as usize + 1];
+        assert!(good.content.sender().is_some() && good.content.keyring().is_some());
+        let mut seen = [false; Key::MAX_INDEX as usize + 1];
         for key in &good.content.keys {
             assert!(!std::mem::replace(&mut seen[usize::from(key.index)], true));
-            assert_eq!(key.method == "crc", key.secret.bytes().is_empty());
+            assert_eq!(key.method == Method::Crc, key.secret.bytes().is_empty());
         }
     }
 });
