@@ -5,12 +5,16 @@
 //! | [`ha_cf`] | ha.cf: nodes, times, media |
 //! | [`authkeys`] | authkeys: who may speak |
 //! | [`haresources`] | haresources: which resources move together, and where to |
+//! | [`check`] | what no file shows alone: strangers, missing agents, wrong modes |
+//! | [`document`] | all of it as events |
 //! | [`trust`] | reading a file only if nobody but root and us could have written it |
 //!
 //! The parsers are pure: text in, content and every problem out. A problem is an error where heartbeat 3.0.6 refuses the
 //! file or its meaning is unclear, a warning where it takes the file and we do too.
 
 pub mod authkeys;
+pub mod check;
+pub mod document;
 pub mod ha_cf;
 pub mod haresources;
 mod text;
@@ -173,7 +177,10 @@ impl ConfigError {
             other => vec![Problem {
                 file: file.to_owned(),
                 line: None,
-                what: other.to_string(),
+                what: match other {
+                    Self::Untrusted(untrusted) => format!("not to be trusted: {}", untrusted.what()),
+                    other => other.to_string(),
+                },
                 hint: other.hint().unwrap_or_default(),
                 severity: Severity::Error,
             }],

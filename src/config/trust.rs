@@ -58,7 +58,7 @@ enum Need {
 /// Why a path is not trusted: which component of it, whose it is, and its mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Untrusted {
-    /// The file that was asked for.
+    /// The file that was asked for, from the root on.
     pub file: PathBuf,
     /// The component of its path.
     pub component: PathBuf,
@@ -83,25 +83,25 @@ pub enum Why {
 
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { file, component, owner, mode, why } = self;
-        write!(f, "{} is not to be trusted: ", file.display())?;
-        if component == file {
-            write!(f, "it ")?;
-        } else {
-            write!(f, "{} ", component.display())?;
-        }
-        match why {
-            Why::Owner => write!(f, "belongs to user {owner}, neither to root nor to the user that asks")?,
-            Why::Writable => write!(f, "can be written by others")?,
-            Why::Readable => write!(f, "can be read by others, and holds secrets")?,
-        }
-        write!(f, " (owner {owner}, mode {mode:04o})")
+        write!(f, "{} is not to be trusted: {}", self.file.display(), self.what())
     }
 }
 
 impl std::error::Error for Untrusted {}
 
 impl Untrusted {
+    /// What is wrong, for whoever knows which file it is about.
+    pub fn what(&self) -> String {
+        let Self { file, component, owner, mode, why } = self;
+        let which = if component == file { "it".to_owned() } else { component.display().to_string() };
+        let what = match why {
+            Why::Owner => "belongs neither to root nor to the user that asks",
+            Why::Writable => "can be written by others",
+            Why::Readable => "can be read by others, and holds secrets",
+        };
+        format!("{which} {what} (owner {owner}, mode {mode:04o})")
+    }
+
     /// The command that mends it.
     pub fn mend(&self) -> String {
         let path = shell_word(&self.component);
@@ -114,7 +114,7 @@ impl Untrusted {
 }
 
 /// A path as one word of a shell.
-fn shell_word(path: &Path) -> String {
+pub(super) fn shell_word(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c);
     match text.chars().all(plain) && !text.is_empty() {
@@ -190,6 +190,7 @@ const STICKY: u32 = 0o1000;
 /// The open file, after every component of its path was judged; with no need nothing is judged.
 struct Walk<'a> {
     file: &'a Path,
+    absolute: PathBuf,
     need: Option<Need>,
     asker: Asker,
     at: OwnedFd,
@@ -204,9 +205,10 @@ impl<'a> Walk<'a> {
         let unreadable = |error: io::Error| ConfigError::Unreadable { path: file.to_owned(), error };
         let absolute = std::path::absolute(file).map_err(unreadable)?;
         let root = open_root().map_err(|e| unreadable(e.into()))?;
-        let mut walk = Self { file, need, asker: Asker::this_process(), at: root, shown: "/".into(), at_sticky: false };
-        walk.judge_folder()?;
         let mut todo = names(&absolute);
+        let asker = Asker::this_process();
+        let mut walk = Self { file, absolute, need, asker, at: root, shown: "/".into(), at_sticky: false };
+        walk.judge_folder()?;
         let mut links = 0;
         while let Some(name) = todo.pop() {
             if name == ".." {
@@ -269,7 +271,7 @@ impl<'a> Walk<'a> {
         let seen = Seen { uid: stat.st_uid, mode: stat.st_mode & 0o7777, link, last, in_sticky: self.at_sticky };
         judge(seen, need, self.asker).map_err(|why| {
             ConfigError::Untrusted(Box::new(Untrusted {
-                file: self.file.to_owned(),
+                file: self.absolute.clone(),
                 component: component.to_owned(),
                 owner: seen.uid,
                 mode: seen.mode,
