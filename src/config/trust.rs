@@ -221,7 +221,11 @@ impl<'a> Walk<'a> {
             let stat = walk.stat(&next)?;
             let link = kind(&stat) == SFlag::S_IFLNK;
             let component = walk.shown.join(&name);
-            walk.judge(&stat, &component, !link && todo.is_empty())?;
+            let last = !link && todo.is_empty();
+            if last && kind(&stat) != SFlag::S_IFREG {
+                return Err(ConfigError::NotAFile(file.to_owned()));
+            }
+            walk.judge(&stat, &component, last)?;
             if link {
                 links += 1;
                 if links > LINKS {
@@ -234,11 +238,8 @@ impl<'a> Walk<'a> {
                     walk.at_sticky = false;
                 }
                 todo.extend(names(Path::new(&target)));
-            } else if todo.is_empty() {
-                return match kind(&stat) {
-                    SFlag::S_IFREG => Ok((walk, name)),
-                    _ => Err(ConfigError::NotAFile(file.to_owned())),
-                };
+            } else if last {
+                return Ok((walk, name));
             } else {
                 walk.at = next;
                 walk.shown = component;
