@@ -78,5 +78,5 @@ pub const MANUAL: Manual = Manual {
         ("ha-conf ha-cf --fields settings.deadtime_ms,nodes", "One setting and the nodes, for a shell."),
         ("ha-conf authkeys --human", "Which key signs, and which are accepted beside it?"),
     ],
-    see_also: &["ha-events(7)", "takeover(7)"],
+    see_also: &["ha.cf(5)", "authkeys(5)", "ha-events(7)", "takeover(7)"],
 };

@@ -23,6 +23,12 @@ pub const BAUD: u32 = 19200;
 /// The speeds that heartbeat knows.
 pub const BAUDS: &[u32] = &[9600, 19200, 38400, 57600, 115_200, 230_400, 460_800];
 
+/// The most nodes of a cluster, and the most hosts that it pings.
+pub const MOST_NODES: usize = 1000;
+
+/// The most media.
+pub const MOST_MEDIA: usize = 64;
+
 /// A cable, or what stands for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Medium {

@@ -7,6 +7,7 @@
 //! Our extensions: the first word may list candidates in order (`ha1,ha3`); a resource may name its class (`ocf:`, `lsb:`,
 //! `systemd:`); an IPv6 address alone is IPv6addr, and its colons divide no arguments.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -88,6 +89,8 @@ pub struct Group {
 pub fn parse(file: &Path, text: &str) -> Parsed<Vec<Group>> {
     let mut problems = Problems::new(file);
     let mut groups: Vec<Group> = Vec::new();
+    // The line of each group's name, and that of the group where a resource stands first.
+    let (mut named, mut placed) = (HashMap::<String, u32>::new(), HashMap::<String, u32>::new());
     for (line, text) in logical_lines(text, &mut problems) {
         let mut words = text.split_whitespace();
         let Some(first) = words.next() else { continue };
@@ -101,38 +104,45 @@ pub fn parse(file: &Path, text: &str) -> Parsed<Vec<Group>> {
             );
             continue;
         };
-        if let Some(same) = groups.iter().find(|g| g.id == *id) {
+        if let Some(other) = named.get(*id) {
             problems.error(
                 line,
-                format!("the group of line {} begins with {}, too", same.line, quoted(id)),
+                format!("the group of line {other} begins with {}, too", quoted(id)),
                 "the first resource names the group: begin each with another one",
             );
             continue;
         }
+        named.insert((*id).to_owned(), line);
         let mut group = Group { id: (*id).to_owned(), nodes, resources: Vec::new(), line };
         for spec in resources {
-            match spec.parse::<Resource>() {
-                Ok(resource) if group.resources.contains(&resource) => problems.warning(
+            let resource = match spec.parse::<Resource>() {
+                Ok(resource) => resource,
+                Err(e) => {
+                    problems.error(line, e.what, e.hint);
+                    continue;
+                }
+            };
+            match placed.get(spec) {
+                Some(other) if *other == line => {
+                    problems.warning(
+                        line,
+                        format!("{} stands twice in its group", quoted(spec)),
+                        "leave one out: it would be started once and stopped twice",
+                    );
+                    continue;
+                }
+                Some(other) => problems.warning(
                     line,
-                    format!("{} stands twice in its group", quoted(spec)),
-                    "leave one out: it would be started once and stopped twice",
+                    format!("{} is in the group of line {other}, too", quoted(spec)),
+                    "the groups may run on different nodes: a resource belongs to one of them",
                 ),
-                Ok(resource) => group.resources.push(resource),
-                Err(e) => problems.error(line, e.what, e.hint),
+                None => {
+                    placed.insert(spec.to_owned(), line);
+                }
             }
+            group.resources.push(resource);
         }
         groups.push(group);
-    }
-    for (n, group) in groups.iter().enumerate() {
-        for resource in &group.resources {
-            if let Some(other) = groups[..n].iter().find(|g| g.resources.contains(resource)) {
-                problems.warning(
-                    group.line,
-                    format!("{} is in the group of line {}, too", quoted(&resource.spec), other.line),
-                    "the groups may run on different nodes: a resource belongs to one of them",
-                );
-            }
-        }
     }
     Parsed { content: groups, problems: problems.sorted() }
 }

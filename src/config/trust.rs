@@ -18,7 +18,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use super::ConfigError;
 
 /// The largest file that is read, in bytes.
-pub const LARGEST: u64 = 1024 * 1024;
+pub const LARGEST: u64 = 256 * 1024;
 
 /// Symbolic links in one path, as the kernel limits them.
 const LINKS: u32 = 40;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    ApiAuth, AutoFailback, Autojoin, BAUDS, Client, Compression, HaCf, Ignored, Medium, MessageFormat, PingGroup,
-    Stonith,
+    ApiAuth, AutoFailback, Autojoin, BAUDS, Client, Compression, HaCf, Ignored, MOST_MEDIA, MOST_NODES, Medium,
+    MessageFormat, PingGroup, Stonith,
 };
 use crate::cli::duration;
 use crate::config::text::{Problems, is_host, is_interface_name, is_node_name, is_plain_path, quoted};
@@ -289,6 +289,8 @@ impl Reader {
             } else if self.content.nodes.contains(&lower) {
                 let what = format!("node {} is named twice", quoted(&lower));
                 self.problems.warning(at.line, what, "leave one out; the names differ in more than their case");
+            } else if self.full(at, self.content.nodes.len(), MOST_NODES, "nodes") {
+                return;
             } else {
                 self.content.nodes.push(lower);
             }
@@ -304,6 +306,15 @@ impl Reader {
         }
     }
 
+    /// Whether one more is too many. What no cluster has is not worth the time to compare it.
+    fn full(&mut self, at: At, have: usize, most: usize, what: &str) -> bool {
+        if have >= most {
+            let what = format!("{}: there are more than {most} {what}", at.name);
+            self.problems.error(at.line, what, "leave out what is not needed");
+        }
+        have >= most
+    }
+
     /// A medium that stands there already would say everything twice.
     fn medium(&mut self, at: At, medium: Medium) {
         if self.content.media.contains(&medium) {
@@ -311,7 +322,9 @@ impl Reader {
             self.problems.warning(at.line, what, "leave one out: two copies on one cable help nobody");
             return;
         }
-        self.content.media.push(medium);
+        if !self.full(at, self.content.media.len(), MOST_MEDIA, "media") {
+            self.content.media.push(medium);
+        }
     }
 
     fn interface(&mut self, at: At, name: &str) -> Option<String> {
@@ -441,6 +454,8 @@ impl Reader {
             let Some(host) = self.host(at, host) else { continue };
             if self.content.ping.contains(&host) {
                 self.problems.warning(at.line, format!("{} is pinged twice", quoted(&host)), "leave one out");
+            } else if self.full(at, self.content.ping.len(), MOST_NODES, "hosts") {
+                return;
             } else {
                 self.content.ping.push(host);
             }
@@ -458,6 +473,9 @@ impl Reader {
         if self.content.ping_groups.iter().any(|g| g.name == *name) {
             let what = format!("there are two ping groups {}", quoted(name));
             return self.problems.error(at.line, what, "give each a name of its own");
+        }
+        if self.full(at, self.content.ping_groups.len(), MOST_NODES, "groups") {
+            return;
         }
         let hosts = hosts.iter().filter_map(|h| self.host(at, h)).collect();
         self.content.ping_groups.push(PingGroup { name: (*name).to_owned(), hosts });
@@ -521,7 +539,9 @@ impl Reader {
             let what = format!("there are two apiauth lines for {}", quoted(&auth.client));
             return self.problems.error(at.line, what, "put both lists in one line");
         }
-        self.content.apiauth.push(auth);
+        if !self.full(at, self.content.apiauth.len(), MOST_NODES, "clients") {
+            self.content.apiauth.push(auth);
+        }
     }
 
     fn logfacility(&mut self, at: At, words: &[&str]) {

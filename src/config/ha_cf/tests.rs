@@ -226,6 +226,15 @@ fn problems() {
 }
 
 #[test]
+fn no_cluster_is_that_large() {
+    let many = |word: &str, n: usize| (0..n).map(|n| format!("{word}{n} ")).collect::<String>();
+    let (content, problems) =
+        read(&format!("node {}\nbcast {}\nping {}\n", many("n", 1001), many("e", 65), many("h", 1001)));
+    assert_eq!(problems, [(Some(1), Error), (Some(2), Error), (Some(3), Error)]);
+    assert_eq!((content.nodes.len(), content.media.len(), content.ping.len()), (MOST_NODES, MOST_MEDIA, MOST_NODES));
+}
+
+#[test]
 fn nothing_stops_at_the_first_problem() {
     let (content, problems) = read("foo\nnode a /\nkeepalive x\nbcast eth0\nbar\n");
     assert_eq!(problems, [1, 2, 3, 5].map(|l| (Some(l), Error)));
