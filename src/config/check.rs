@@ -141,9 +141,13 @@ fn agents(file: &Path, groups: &[Group], places: &Places) -> Vec<Problem> {
                 }
                 Found::Unit => {}
                 Found::Nothing(looked) => {
-                    let what = format!("there is no agent for '{}'", resource.spec);
-                    let looked: Vec<String> = looked.iter().map(|p| p.display().to_string()).collect();
-                    let hint = format!("install it; looked for {}", looked.join(", "));
+                    let what = match resource.agent == resource.spec {
+                        true => format!("there is no agent '{}'", resource.agent),
+                        false => format!("there is no agent '{}', for '{}'", resource.agent, resource.spec),
+                    };
+                    let folders: Vec<String> =
+                        looked.iter().filter_map(|p| p.parent()).map(|p| p.display().to_string()).collect();
+                    let hint = format!("install it, or mend its name; looked in {}", folders.join(", "));
                     problems.push(error(file, group.line, what, hint));
                 }
             }

@@ -78,7 +78,7 @@ fn each_fault_alone() {
             &|c| c.write("haresources", 0o644, "\nha1 10.0.0.3 nosuch\n"),
             "haresources",
             Some(2),
-            "no agent for 'nosuch'",
+            "no agent 'nosuch'",
         ),
         ("mode", &|c| c.chmod("init.d/httpd", 0o644), "haresources", Some(1), "may not be executed"),
         ("writable", &|c| c.chmod("init.d/httpd", 0o775), "haresources", Some(1), "can be written by others"),
