@@ -99,6 +99,8 @@ impl Reader {
             "initdead" => self.time(at, &words, |c| &mut c.initdead),
             "deadping" => self.time(at, &words, |c| &mut c.deadping),
             "max_rexmit_delay" => {
+                // The one time that is in milliseconds without a unit, too.
+                let words: Vec<&str> = words.iter().map(|w| w.strip_suffix("ms").unwrap_or(w)).collect();
                 let set = |c: &mut HaCf, ms: u32| c.max_rexmit_delay = Duration::from_millis(ms.into());
                 self.number(at, &words, 1, 3_600_000, "milliseconds", set);
             }

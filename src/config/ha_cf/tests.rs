@@ -133,6 +133,7 @@ fn everything_else() {
     assert!(!content.realtime);
     assert_eq!((content.rtprio, content.compression_threshold), (Some(50), 20));
     assert_eq!((content.msgfmt, content.compression), (MessageFormat::Netstring, Compression::Bz2));
+    assert_eq!(line("max_rexmit_delay 100ms").max_rexmit_delay, Duration::from_millis(100));
     assert_eq!(line("max_rexmit_delay 100").max_rexmit_delay, Duration::from_millis(100));
     assert!(line("traditional_compression on").traditional_compression);
     let content = line("use_logd yes\nhopfudge 2\ncrm off");
