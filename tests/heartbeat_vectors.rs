@@ -1,5 +1,7 @@
 //! Messages that heartbeat 3.0.6 itself sent: opened, verified, and written again byte for byte.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Read;
 use std::path::PathBuf;
 

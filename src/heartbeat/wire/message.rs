@@ -114,7 +114,7 @@ impl Message {
     ///
     /// In words that name the field: a name that is not of printable ASCII without blank, `=` and `(` in front; a text or
     /// an item with NUL, newline, carriage return or a control character from 0x13 to 0x1f; `auth` or what only a compressed
-    /// message has, which are added when it is sealed; too many fields, or nested too deep.
+    /// message has, which are added when it is sealed; `base64` in a struct; too many fields, or nested too deep.
     pub fn check(&self) -> Result<(), String> {
         let mut left = MAX_FIELDS;
         check(self, "", 0, &mut left)
@@ -178,6 +178,9 @@ fn check(message: &Message, path: &str, depth: usize, left: &mut usize) -> Resul
         is_name(name.as_bytes(), depth).map_err(|why| format!("'{}': {why}", path.escape_debug()))?;
         if depth == 0 && (name == PAYLOAD || name == ALGORITHM) {
             return Err(format!("'{path}' is added when a message is compressed"));
+        }
+        if depth > 0 && name == "base64" {
+            return Err(format!("'{path}' would make its message a binary value"));
         }
         let text = |text: &str, what: &str| match text.bytes().find(|b| matches!(b, b'\n' | b'\r') || !may_stand(*b)) {
             Some(byte) => Err(format!("'{path}' has a control character in its {what}: 0x{byte:02x}")),

@@ -180,3 +180,6 @@ impl Budget {
         if depth > MAX_DEPTH { Err(Rejection::Malformed("messages nested too deep")) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests;
