@@ -63,9 +63,12 @@ fn a_clean_cluster() {
     assert_eq!(Cluster::new("clean").problems(), []);
 }
 
+/// A name, what spoils the cluster, and the file, line and words of the one problem that comes of it.
+type Fault<'a> = (&'a str, &'a dyn Fn(&Cluster), &'a str, Option<u32>, &'a str);
+
 #[test]
 fn each_fault_alone() {
-    let table: &[(&str, &dyn Fn(&Cluster), &str, Option<u32>, &str)] = &[
+    let table: &[Fault] = &[
         (
             "stranger",
             &|c| c.write("haresources", 0o644, "HA1,ha3 10.0.0.3\n"),
