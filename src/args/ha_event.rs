@@ -40,7 +40,7 @@ impl Tool for HaEvent {
 pub const MANUAL: Manual = Manual {
     details: &[
         "A field that ha-events(7) knows keeps its type: a number field takes a number, a boolean true or false, a list \
-         words separated by commas. A key that it does not know is a string. Fields of a known event that are not given \
+         words separated by commas, an object JSON. A key that it does not know is a string. Fields of a known event that are not given \
          are null. The line is written in one piece, so that several writers of one file or pipe do not mix.",
         "With --human the words are those of the field cause or message.",
     ],

@@ -5,6 +5,7 @@
 
 pub mod cadence;
 pub mod garp;
+pub mod ha_conf;
 pub mod ha_event;
 pub mod manual;
 pub mod probe_http;

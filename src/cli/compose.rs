@@ -85,6 +85,7 @@ fn typed(key: &str, value: &str) -> Result<Value, ComposeError> {
             .ok()
             .or_else(|| serde_json::Number::from_f64(value.parse().ok()?).map(Value::Number)),
         Kind::List => Some(value.split(',').map(Value::from).collect()),
+        Kind::Object | Kind::Objects => serde_json::from_str(value).ok().filter(|v| kind.holds(v)),
     };
     typed.ok_or_else(|| ComposeError::Type(key.to_owned(), kind, value.to_owned()))
 }
@@ -102,6 +103,8 @@ mod tests {
     fn words_become_typed_fields() {
         let got = composed("my-script", "note", &["status=3", "up=true", "macs=a,b", "own_key=x=y", "cause="]);
         assert_eq!(got, Ok(r#"{"status":3,"up":true,"macs":["a","b"],"own_key":"x=y","cause":null}"#.to_owned()));
+        let got = composed("my-script", "note", &[r#"settings={"a":[1]}"#, r#"keys=[{"b":null}]"#]);
+        assert_eq!(got, Ok(r#"{"settings":{"a":[1]},"keys":[{"b":null}]}"#.to_owned()));
         let got = composed("my-script", "error", &["code=c"]);
         assert_eq!(got, Ok(r#"{"code":"c","message":null,"hint":null}"#.to_owned()));
     }
@@ -118,6 +121,9 @@ mod tests {
             ("note", &["status=three"]),
             ("note", &["status=NaN"]),
             ("note", &["up=yes"]),
+            ("note", &["settings=x"]),
+            ("note", &["settings=[]"]),
+            ("note", &["keys=[1]"]),
             ("error", &["colour=red"]),
         ] {
             assert!(composed("my-script", name, pairs).is_err(), "{name} {pairs:?}");

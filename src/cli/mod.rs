@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
+use crate::config::ConfigError;
 use crate::net::NetError;
 use crate::probe::ProbeError;
 use event::Event;
@@ -200,6 +201,8 @@ pub enum Error {
     #[error(transparent)]
     Probe(#[from] ProbeError),
     #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
     Output(#[from] OutputError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -212,6 +215,7 @@ impl Error {
             Self::Failure(e) => (e.fault, e.code, e.hint.clone()),
             Self::Net(e) => (e.fault(), e.code(), e.hint()),
             Self::Probe(e) => (e.fault(), e.code(), e.hint()),
+            Self::Config(e) => (e.fault(), e.code(), e.hint()),
             Self::Output(OutputError::Closed) => (Fault::Undetermined, CLOSED, None),
             Self::Output(OutputError::Write(_)) => (Fault::Internal, UNWRITABLE, None),
             Self::Io(e) => {
@@ -236,6 +240,7 @@ fn classify(error: anyhow::Error) -> Failure {
         .or_else(|e| e.downcast::<Failure>().map(Error::from))
         .or_else(|e| e.downcast::<NetError>().map(Error::from))
         .or_else(|e| e.downcast::<ProbeError>().map(Error::from))
+        .or_else(|e| e.downcast::<ConfigError>().map(Error::from))
         .or_else(|e| e.downcast::<OutputError>().map(Error::from))
         .or_else(|e| e.downcast::<std::io::Error>().map(Error::from));
     let (fault, code, hint) = error.map_or((Fault::Internal, "internal", None), |e| e.class());

@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 
 use takeover::args::manual::Manual;
-use takeover::args::{garp, ha_event, probe_http, probe_ping, vip_drop, vip_take, vip_who};
+use takeover::args::{garp, ha_conf, ha_event, probe_http, probe_ping, vip_drop, vip_take, vip_who};
 use takeover::cli::Tool;
 
 /// The date on the pages: that of the last release, fixed so that the same source makes the same pages.
@@ -48,6 +48,7 @@ fn command<T: Tool>(section: u8, manual: &'static Manual) -> Command {
 pub fn commands() -> Vec<Command> {
     vec![
         command::<garp::Garp>(8, &garp::MANUAL),
+        command::<ha_conf::HaConf>(1, &ha_conf::MANUAL),
         command::<ha_event::HaEvent>(1, &ha_event::MANUAL),
         command::<probe_http::ProbeHttp>(1, &probe_http::MANUAL),
         command::<probe_ping::ProbePing>(1, &probe_ping::MANUAL),

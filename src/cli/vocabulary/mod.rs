@@ -3,6 +3,7 @@
 //! ha-events(7) is generated from here, and debug builds hold every line that is printed to it. A field has one type and
 //! one meaning, whatever event carries it; fields are added, never renamed.
 
+mod config;
 mod probe;
 mod vip;
 mod watch;
@@ -22,6 +23,10 @@ pub enum Kind {
     Bool,
     /// A list of strings.
     List,
+    /// An object.
+    Object,
+    /// A list of objects.
+    Objects,
 }
 
 impl Kind {
@@ -32,17 +37,23 @@ impl Kind {
             Self::Number => "number",
             Self::Bool => "boolean",
             Self::List => "list of strings",
+            Self::Object => "object",
+            Self::Objects => "list of objects",
         }
     }
 
-    fn holds(self, value: &Value) -> bool {
+    pub(super) fn holds(self, value: &Value) -> bool {
         match value {
             Value::Null => true,
             Value::String(_) => self == Self::Text,
             Value::Number(_) => self == Self::Number,
             Value::Bool(_) => self == Self::Bool,
-            Value::Array(items) => self == Self::List && items.iter().all(Value::is_string),
-            Value::Object(_) => false,
+            Value::Array(items) => match self {
+                Self::List => items.iter().all(Value::is_string),
+                Self::Objects => items.iter().all(Value::is_object),
+                _ => false,
+            },
+            Value::Object(_) => self == Self::Object,
         }
     }
 }
@@ -94,8 +105,8 @@ const ERROR_EVENTS: &[EventDoc] = &[EventDoc {
     fields: &["code", "message", "hint"],
 }];
 
-const FIELDS: &[&[FieldDoc]] = &[COMMON, ERRORS, probe::FIELDS, vip::FIELDS, watch::FIELDS];
-const EVENTS: &[&[EventDoc]] = &[ERROR_EVENTS, probe::EVENTS, vip::EVENTS, watch::EVENTS];
+const FIELDS: &[&[FieldDoc]] = &[COMMON, ERRORS, config::FIELDS, probe::FIELDS, vip::FIELDS, watch::FIELDS];
+const EVENTS: &[&[EventDoc]] = &[ERROR_EVENTS, config::EVENTS, probe::EVENTS, vip::EVENTS, watch::EVENTS];
 
 const fn text(name: &'static str, doc: &'static str) -> FieldDoc {
     FieldDoc { name, kind: Kind::Text, doc }
@@ -111,6 +122,14 @@ const fn boolean(name: &'static str, doc: &'static str) -> FieldDoc {
 
 const fn list(name: &'static str, doc: &'static str) -> FieldDoc {
     FieldDoc { name, kind: Kind::List, doc }
+}
+
+const fn object(name: &'static str, doc: &'static str) -> FieldDoc {
+    FieldDoc { name, kind: Kind::Object, doc }
+}
+
+const fn objects(name: &'static str, doc: &'static str) -> FieldDoc {
+    FieldDoc { name, kind: Kind::Objects, doc }
 }
 
 /// All fields, the common ones first.

@@ -1,0 +1,82 @@
+//! `ha-conf`: the files of a cluster as JSON, and what is wrong with them.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use super::manual::Manual;
+use crate::cli::{OutputArgs, Tool};
+use crate::config;
+
+/// Print the configuration files of a cluster as JSON, or check them
+#[derive(Parser, Clone, Debug)]
+#[command(name = "ha-conf", version)]
+pub struct HaConf {
+    /// What to print
+    #[arg(value_name = "WHAT")]
+    pub what: What,
+    /// The folder with ha.cf, authkeys, haresources and resource.d
+    #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIR)]
+    pub ha_d: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// What to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// All of the three files, haresources if there is one
+    Show,
+    /// One line a group: its nodes, the preferred one first, and its resources
+    Haresources,
+    /// Nodes, times and media, with heartbeat's defaults for what is not given
+    HaCf,
+    /// The numbers and methods of the keys, never a key
+    Authkeys,
+    /// What is wrong, each with file, line and what to do
+    Check,
+}
+
+impl Tool for HaConf {
+    const NAME: &'static str = "ha-conf";
+    fn output(&self) -> &OutputArgs {
+        &self.output
+    }
+}
+
+/// Its manual page.
+pub const MANUAL: Manual = Manual {
+    details: &[
+        "Reads the files of Linux-HA heartbeat 3. Whatever is printed may direct root elsewhere: so nothing of a file is \
+         printed that has an error, or that anybody but root and the user that asks could have written. Every folder on \
+         its path, through symbolic links too, has to belong to one of the two and must not be writable by group or \
+         others; /tmp and its like are fine where the next component belongs to one of them. Nobody else may read \
+         authkeys. The message names the component and the command that mends it.",
+        "check looks at every file that it can read, whatever its mode, and stops at nothing. An error is what heartbeat \
+         refuses, or what has no clear meaning; a warning is what works and should be mended all the same. Beside the \
+         grammar of each file it finds groups on nodes that are not in the cluster, two groups with one name, deadtime \
+         not over twice keepalive, initdead under twice deadtime, agents that are missing, may not be executed or could \
+         have been written by others, and keys that are mere checksums. Directives of ha.cf that do nothing here are no \
+         problem: the field `ignored` of the event ha-cf lists them with the reason.",
+        "An agent is looked for in resource.d under --ha-d, in /etc/init.d, in the resource.d that is installed with this \
+         command (the environment variable TAKEOVER_RESOURCE_D names another), and, for a name without arguments, among \
+         the OCF agents of heartbeat (under OCF_ROOT, default /usr/lib/ocf) and the units of systemd.",
+        "Beyond heartbeat's own grammar the first word of a line of haresources may list candidates in order, as \
+         ha1,ha3,ha4; resources may name their class, as ocf:heartbeat:IPaddr2::ip=192.0.2.10, lsb:httpd or \
+         systemd:nginx; an IPv6 address alone is IPv6addr; and authkeys may have the method sha256.",
+    ],
+    statuses: &[
+        (0, "printed; for check, nothing is wrong"),
+        (1, "check: there are problems, if only warnings"),
+        (77, "a file may not be read by this user"),
+        (78, "a file is missing or unreadable; but for check, it has an error, or others could have written it"),
+    ],
+    examples: &[
+        ("ha-conf check --human", "Is anything wrong with the cluster in /etc/ha.d?"),
+        ("ha-conf --ha-d /etc/ha.d haresources", "The groups, as run-resource takes them."),
+        ("ha-conf ha-cf --fields settings.deadtime_ms,nodes", "One setting and the nodes, for a shell."),
+        ("ha-conf authkeys --human", "Which key signs, and which are accepted beside it?"),
+    ],
+    see_also: &["ha.cf(5)", "authkeys(5)", "ha-events(7)", "takeover(7)"],
+};

@@ -1,0 +1,69 @@
+//! ha-conf: the files of a cluster as JSON, and what is wrong with them.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use takeover::args::ha_conf::{HaConf, What};
+use takeover::cli;
+use takeover::cli::exit::Answer;
+use takeover::cli::output::Output;
+use takeover::config::check::{self, Places};
+use takeover::config::{self, ConfigError, document};
+
+fn main() -> ExitCode {
+    cli::main(run)
+}
+
+fn run(args: HaConf, output: &mut Output) -> Result<Answer, cli::Error> {
+    let dir = args.ha_d.as_path();
+    match args.what {
+        What::HaCf => ha_cf(dir, output)?,
+        What::Haresources => haresources(dir, output)?,
+        What::Authkeys => authkeys(dir, output)?,
+        What::Show => {
+            ha_cf(dir, output)?;
+            match haresources(dir, output) {
+                Err(cli::Error::Config(e)) if is_missing(&e) => {} // heartbeats alone need none
+                other => other?,
+            }
+            authkeys(dir, output)?; // last: others may read the rest
+        }
+        What::Check => return check(dir, output),
+    }
+    Ok(Answer::Yes)
+}
+
+fn is_missing(error: &ConfigError) -> bool {
+    matches!(error, ConfigError::Unreadable { error, .. } if error.kind() == std::io::ErrorKind::NotFound)
+}
+
+fn ha_cf(dir: &Path, output: &mut Output) -> Result<(), cli::Error> {
+    let parsed = config::load_ha_cf(dir)?;
+    Ok(output.emit(document::ha_cf(&dir.join("ha.cf"), &parsed.content))?)
+}
+
+fn haresources(dir: &Path, output: &mut Output) -> Result<(), cli::Error> {
+    let parsed = config::load_haresources(dir)?;
+    for group in &parsed.content {
+        output.emit(document::group(&dir.join("haresources"), group))?;
+    }
+    Ok(())
+}
+
+fn authkeys(dir: &Path, output: &mut Output) -> Result<(), cli::Error> {
+    let file = dir.join("authkeys");
+    let parsed = config::load_authkeys(&file)?;
+    Ok(output.emit(document::authkeys(&file, &parsed.content))?)
+}
+
+fn check(dir: &Path, output: &mut Output) -> Result<Answer, cli::Error> {
+    let checked = check::check(dir, &Places::of(dir));
+    for problem in &checked.problems {
+        output.emit(document::problem(problem))?;
+    }
+    if let Some(error) = checked.unreadable.into_iter().next() {
+        return Err(error.into());
+    }
+    output.emit(document::checked(&checked.problems))?;
+    Ok(if checked.problems.is_empty() { Answer::Yes } else { Answer::No })
+}

@@ -1,0 +1,160 @@
+use std::fs::{self, Permissions};
+
+use super::*;
+
+/// A cluster's folder, gone at the end of its test.
+struct Cluster(PathBuf);
+
+impl Cluster {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("takeover-check-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        let cluster = Self(path);
+        cluster.chmod("", 0o755);
+        for folder in ["resource.d", "init.d", "shipped", "ocf", "ocf/heartbeat", "units"] {
+            fs::create_dir(cluster.0.join(folder)).unwrap();
+            cluster.chmod(folder, 0o755);
+        }
+        cluster.write("ha.cf", 0o644, "node ha1 ha2\nbcast eth0\nauto_failback off\n");
+        cluster.write("authkeys", 0o600, "auth 1\n1 sha1 secret\n");
+        cluster.write("haresources", 0o644, "ha1 10.0.0.3 httpd\n");
+        cluster.write("resource.d/IPaddr", 0o755, "");
+        cluster.write("init.d/httpd", 0o755, "");
+        cluster
+    }
+
+    fn chmod(&self, name: &str, mode: u32) {
+        let path = if name.is_empty() { self.0.clone() } else { self.0.join(name) };
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn write(&self, name: &str, mode: u32, text: &str) {
+        fs::write(self.0.join(name), text).unwrap();
+        self.chmod(name, mode);
+    }
+
+    fn places(&self) -> Places {
+        Places {
+            scripts: ["resource.d", "init.d", "shipped"].map(|d| self.0.join(d)).to_vec(),
+            init_d: self.0.join("init.d"),
+            ocf: self.0.join("ocf"),
+            units: vec![self.0.join("units")],
+        }
+    }
+
+    /// File, line and the first words of each problem; nothing may be unreadable.
+    fn problems(&self) -> Vec<(String, Option<u32>, String)> {
+        let checked = check(&self.0, &self.places());
+        assert!(checked.unreadable.is_empty(), "{checked:?}");
+        let name = |p: &Path| p.file_name().unwrap().to_string_lossy().into_owned();
+        checked.problems.into_iter().map(|p| (name(&p.file), p.line, p.what)).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_clean_cluster() {
+    assert_eq!(Cluster::new("clean").problems(), []);
+}
+
+/// A name, what spoils the cluster, and the file, line and words of the one problem that comes of it.
+type Fault<'a> = (&'a str, &'a dyn Fn(&Cluster), &'a str, Option<u32>, &'a str);
+
+#[test]
+fn each_fault_alone() {
+    let table: &[Fault] = &[
+        (
+            "stranger",
+            &|c| c.write("haresources", 0o644, "HA1,ha3 10.0.0.3\n"),
+            "haresources",
+            Some(1),
+            "'ha3' is not in",
+        ),
+        (
+            "agent",
+            &|c| c.write("haresources", 0o644, "\nha1 10.0.0.3 nosuch\n"),
+            "haresources",
+            Some(2),
+            "no agent 'nosuch'",
+        ),
+        ("mode", &|c| c.chmod("init.d/httpd", 0o644), "haresources", Some(1), "may not be executed"),
+        ("writable", &|c| c.chmod("init.d/httpd", 0o775), "haresources", Some(1), "can be written by others"),
+        ("folder", &|c| c.chmod("resource.d", 0o777), "haresources", Some(1), "can be written by others"),
+        ("keys", &|c| c.chmod("authkeys", 0o644), "authkeys", None, "can be read by others"),
+        ("cf", &|c| c.chmod("ha.cf", 0o664), "ha.cf", None, "can be written by others"),
+        ("crc", &|c| c.write("authkeys", 0o600, "auth 1\n1 crc\n"), "authkeys", Some(2), "anybody on the network"),
+        ("none", &|c| fs::remove_file(c.0.join("haresources")).unwrap(), "haresources", None, "moves nothing"),
+        (
+            "key",
+            &|c| c.write("haresources", 0o644, "ha1 10.0.0.3\nha2 10.0.0.3\n"),
+            "haresources",
+            Some(2),
+            "begins with",
+        ),
+        ("word", &|c| c.write("ha.cf", 0o644, "foo\nnode ha1\nbcast eth0\n"), "ha.cf", Some(1), "no directive 'foo'"),
+    ];
+    for (name, spoil, file, line, what) in table {
+        let cluster = Cluster::new(name);
+        spoil(&cluster);
+        let problems = cluster.problems();
+        assert_eq!(problems.len(), 1, "{name}: {problems:?}");
+        assert_eq!((problems[0].0.as_str(), problems[0].1), (*file, *line), "{name}: {problems:?}");
+        assert!(problems[0].2.contains(what), "{name}: {problems:?}");
+    }
+}
+
+/// What can be read is checked, though a file is missing.
+#[test]
+fn unreadable_files_hide_nothing() {
+    let cluster = Cluster::new("unreadable");
+    fs::remove_file(cluster.0.join("ha.cf")).unwrap();
+    cluster.write("authkeys", 0o600, "auth 1\n1 crc\n");
+    let checked = check(&cluster.0, &cluster.places());
+    assert_eq!((checked.unreadable.len(), checked.problems.len()), (1, 1));
+    assert_eq!(checked.unreadable[0].code(), "no-such-file");
+}
+
+#[test]
+fn where_agents_are_found() {
+    let cluster = Cluster::new("places");
+    for (file, mode) in [
+        ("shipped/Filesystem", 0o755),
+        ("shipped/httpd", 0o755),
+        ("ocf/heartbeat/Dummy", 0o755),
+        ("units/nginx.service", 0o644),
+        ("units/getty@.service", 0o644),
+        ("units/data.mount", 0o644),
+    ] {
+        cluster.write(file, mode, "");
+    }
+    let program = |name: &str| Found::Program(cluster.0.join(name));
+    for (spec, found) in [
+        ("10.0.0.3", Some(program("resource.d/IPaddr"))),
+        ("Filesystem::/dev/sda1::/data", Some(program("shipped/Filesystem"))),
+        ("httpd", Some(program("init.d/httpd"))), // before the shipped one
+        ("lsb:httpd", Some(program("init.d/httpd"))),
+        ("lsb:Filesystem", None),
+        ("ocf:heartbeat:Dummy", Some(program("ocf/heartbeat/Dummy"))),
+        ("Dummy", Some(program("ocf/heartbeat/Dummy"))),
+        ("Dummy::x", None), // OCF agents take names with their values
+        ("ocf:pacemaker:Dummy", None),
+        ("systemd:nginx", Some(Found::Unit)),
+        ("nginx", Some(Found::Unit)),
+        ("systemd:getty@tty1", Some(Found::Unit)),
+        ("systemd:getty@tty1.service", Some(Found::Unit)),
+        ("systemd:data.mount", Some(Found::Unit)),
+        ("systemd:httpd", None),
+    ] {
+        let got = cluster.places().find(&spec.parse().unwrap());
+        match found {
+            Some(found) => assert_eq!(got, found, "{spec}"),
+            None => assert!(matches!(&got, Found::Nothing(looked) if !looked.is_empty()), "{spec}: {got:?}"),
+        }
+    }
+}
