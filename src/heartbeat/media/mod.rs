@@ -20,3 +20,6 @@ pub use inlet::{Inlet, Packet, Source};
 pub use outlet::Outlet;
 pub use spec::{In, Out, SpecError};
 pub use state::Change;
+
+#[cfg(test)]
+mod tests;
