@@ -15,6 +15,7 @@ use super::spec::In;
 use super::state::{Change, Retry, State};
 use super::udp::{self, ALL_KEPT, Batch};
 use crate::clock::Instant;
+use crate::heartbeat::wire::framing::{Frame, Framer};
 use crate::net::netlink::Netlink;
 use crate::net::{NetError, drops, link};
 
@@ -353,20 +354,4 @@ fn packet(frame: Frame<'_>) -> Packet<'_> {
         Frame::Noise(noise) => (&[][..], noise),
     };
     Packet { bytes, from: Source::Serial, truncated: false, noise }
-}
-
-/// Stands in for the framer of the wire.
-enum Frame<'a> {
-    Message(&'a [u8]),
-    #[allow(dead_code)]
-    Noise(usize),
-}
-
-#[derive(Default)]
-struct Framer;
-
-impl Framer {
-    fn push(&mut self, bytes: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
-        each(Frame::Message(bytes));
-    }
 }

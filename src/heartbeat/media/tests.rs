@@ -418,6 +418,32 @@ fn a_line_whose_other_side_goes_away_is_opened_again() {
 }
 
 #[test]
+fn noise_is_told_and_a_new_connection_begins_afresh() {
+    let mut cable = Cable::new();
+    let mut inlet = into(&cable.path());
+    inlet.tick(at(0));
+    cable.far().write_all(b"login: \n").unwrap();
+    cable.far().write_all(MESSAGE).unwrap();
+    let noise = Heard { bytes: Vec::new(), from: "serial".into(), noise: 8 };
+    let message = Heard { bytes: MESSAGE.into(), from: "serial".into(), noise: 0 };
+    assert_eq!(hear(&mut inlet, 2), [noise, message]);
+    // Half a message, then another line.
+    cable.far().write_all(&MESSAGE[..12]).unwrap();
+    let mut set = [PollFd::new(inlet.fd().unwrap(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut set, PollTimeout::from(LONG)), Ok(1));
+    inlet.receive(PollFlags::POLLIN, at(1), &mut |_| panic!("it is not whole"));
+    cable.unplug();
+    assert!(inlet.receive(PollFlags::POLLHUP, at(2), &mut |_| panic!("nor now")).is_some());
+    cable.plug();
+    assert!(inlet.tick(at(202)).is_some());
+    cable.far().write_all(&MESSAGE[12..]).unwrap();
+    cable.far().write_all(MESSAGE).unwrap();
+    let heard = hear(&mut inlet, 2);
+    assert_eq!(heard.last().map(|h| &h.bytes[..]), Some(MESSAGE));
+    assert!(heard.iter().rev().skip(1).all(|h| h.bytes.is_empty() && h.noise > 0), "{heard:?}");
+}
+
+#[test]
 fn a_path_that_is_no_line_is_said_in_words() {
     for (path, words) in [("/no/such/line", "No such file"), ("/dev/null", "Not a typewriter"), ("/", "directory")] {
         let change = out(Path::new(path)).tick(at(0)).unwrap();
