@@ -293,7 +293,10 @@ impl Udp {
             _ => udp::sender(v6, self.dev.as_deref(), self.reach).map_err(Refused::Gone)?,
         };
         let sent = udp::send(&fd, bytes, to);
-        let gone = matches!(sent, Err(Errno::ENODEV | Errno::ENXIO | Errno::EADDRNOTAVAIL | Errno::EBADF));
+        // For an interface that is no more, IPv4 says ENODEV and IPv6 ENETUNREACH: anything but what has nothing to do
+        // with the socket calls for a new one.
+        let same = [Errno::EMSGSIZE, Errno::EPERM, Errno::ENOBUFS, Errno::ENOMEM, Errno::EAGAIN];
+        let gone = sent.is_err_and(|e| !same.contains(&e));
         if !gone {
             self.socket = Some((fd, v6));
         }
