@@ -466,8 +466,8 @@ fn a_line_that_is_too_slow_drops_whole_messages_and_says_so() {
         let change = outlet.send(&message(said), at(0));
         said += 1;
         assert!(said < 10_000, "a line that takes everything");
-        if change.is_some() {
-            break change.unwrap();
+        if let Some(change) = change {
+            break change;
         }
     };
     assert_eq!((change.was, change.is), (Some(true), false));
