@@ -11,6 +11,14 @@ use takeover_lab::serial::{Cable, End};
 
 const TIMES: &str = "keepalive 200ms\nwarntime 500ms\ndeadtime 1\ninitdead 2\nudpport 694\nbaud 19200\n";
 
+/// Starts both at once: one that is alone for its initdead declares the other dead.
+fn start_both<'a>(lab: &'a Lab, of_a: &Setup, of_b: &Setup) -> (Node<'a>, Node<'a>) {
+    let (mut a, mut b) = (Node::launch(lab.host("a"), of_a), Node::launch(lab.host("b"), of_b));
+    a.await_up();
+    b.await_up();
+    (a, b)
+}
+
 fn two() -> Lab {
     Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24")])
 }
@@ -19,8 +27,7 @@ fn two() -> Lab {
 fn two_nodes_join_and_see_a_death() {
     let lab = two();
     let setup = Setup::new(&format!("{TIMES}bcast eth0\nauto_failback off\nnode a b\n"));
-    let a = Node::start(lab.host("a"), &setup);
-    let mut b = Node::start(lab.host("b"), &setup);
+    let (a, mut b) = start_both(&lab, &setup, &setup);
     for (node, other) in [(&a, "b"), (&b, "a")] {
         node.await_status(other, "active");
         assert_eq!(node.link_status(other, "eth0"), "up");
@@ -56,8 +63,7 @@ fn they_join_over_a_serial_cable_that_can_be_cut() {
     };
     let (of_a, of_b) = (setup(End::A), setup(End::B));
     let (link_a, link_b) = (cable.device(End::A), cable.device(End::B));
-    let a = Node::start(lab.host("a"), &of_a);
-    let b = Node::start(lab.host("b"), &of_b);
+    let (a, b) = start_both(&lab, &of_a, &of_b);
     a.await_status("b", "active");
     b.await_status("a", "active");
     assert_eq!(a.link_status("b", link_a.to_str().unwrap()), "up");
@@ -75,8 +81,7 @@ fn resources_run_and_a_graceful_stop_hands_them_over() {
     let setup = Setup::new(&format!("{TIMES}bcast eth0\nauto_failback off\nnode a b\n"))
         .haresources("a Flag\n")
         .script("Flag", "#!/bin/sh\ncase $1 in\nstart) : >/run/flag;;\nstop) rm -f /run/flag;;\nstatus) [ -e /run/flag ] && echo running || echo stopped;;\nesac\n");
-    let mut a = Node::start(lab.host("a"), &setup);
-    let b = Node::start(lab.host("b"), &setup);
+    let (mut a, b) = start_both(&lab, &setup, &setup);
     let runs = |node: &Node| node.dir().join("run/flag").exists();
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     while !runs(&a) {

@@ -75,12 +75,21 @@ fn write(path: &Path, text: &str, mode: u32) {
 }
 
 impl<'a> Node<'a> {
-    /// Starts a node named like the host; its daemon answers when this returns.
+    /// Starts a node named like the host; its daemon answers when this returns. That takes until all of its nodes are
+    /// heard, or `initdead`: for several that are to start together there is [`Node::launch`].
     ///
     /// # Panics
     /// With the node's words when it does not come up.
     #[track_caller]
     pub fn start(host: Host<'a>, setup: &Setup) -> Self {
+        let mut node = Self::launch(host, setup);
+        node.await_up();
+        node
+    }
+
+    /// Starts a node named like the host, and does not wait for it.
+    #[track_caller]
+    pub fn launch(host: Host<'a>, setup: &Setup) -> Self {
         let dir = fresh_folder();
         let mut node = Self { host, dir, run: None };
         node.script("prepare", &[]);
@@ -93,17 +102,33 @@ impl<'a> Node<'a> {
         for (name, text) in &setup.scripts {
             write(&config.join("resource.d").join(name), text, 0o755);
         }
-        node.start_again();
+        node.launch_again();
         node
     }
 
-    /// Starts the node after [`Node::kill`] or [`Node::stop`], with the uuid and the generation that it has on disk.
+    /// Starts the node after [`Node::kill`] or [`Node::stop`], with the uuid and the generation that it has on disk; its
+    /// daemon answers when this returns.
     #[track_caller]
     pub fn start_again(&mut self) {
+        self.launch_again();
+        self.await_up();
+    }
+
+    /// As [`Node::start_again`], and does not wait.
+    #[track_caller]
+    pub fn launch_again(&mut self) {
         assert!(self.run.is_none(), "{} is running", self.host.name());
         let mut run = self.host.command(script());
         run.arg("run").arg(&self.dir).arg(self.host.name()).stdout(Stdio::null()).stderr(Stdio::null());
         self.run = Some(run.spawn().unwrap_or_else(|e| panic!("{}: {e}", script().display())));
+    }
+
+    /// Waits until the daemon answers clients.
+    ///
+    /// # Panics
+    /// With the node's words when it ends, or does not within half a minute.
+    #[track_caller]
+    pub fn await_up(&mut self) {
         let deadline = Instant::now() + LONG;
         while self.cl_status(&["hbstatus"]) != "Heartbeat is running on this machine." {
             let ended = self.run.as_mut().is_some_and(|run| !matches!(run.try_wait(), Ok(None)));
