@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Host, fresh_folder};
+use crate::Host;
 
 /// A bound for everything that the daemon is asked for: only there so that a test cannot hang.
 const LONG: Duration = Duration::from_secs(30);
@@ -90,7 +90,8 @@ impl<'a> Node<'a> {
     /// Starts a node named like the host, and does not wait for it.
     #[track_caller]
     pub fn launch(host: Host<'a>, setup: &Setup) -> Self {
-        let dir = fresh_folder();
+        // The lab removes this folder, should nobody else get to do it.
+        let dir = host.lab.dir().join("peers").join(host.name());
         let mut node = Self { host, dir, run: None };
         node.script("prepare", &[]);
         let config = node.dir.join("ha.d");
