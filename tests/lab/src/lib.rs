@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 mod child;
+pub mod heartbeat;
+pub mod serial;
 
 pub use child::Child;
 pub use nix::sys::signal::Signal;
@@ -93,8 +95,27 @@ impl Lab {
     /// With the remedy when this machine does not allow it: a test that cannot run has not passed.
     #[track_caller]
     pub fn up(hosts: &[(&str, &str)]) -> Self {
-        let dir = fresh_folder();
+        Self::build(hosts, Command::new(script()))
+    }
+
+    /// Builds a lab without a user namespace, for programs that become other users: those exist there.
+    ///
+    /// # Panics
+    /// As [`Lab::up`], and for everybody but root.
+    #[track_caller]
+    pub fn up_as_root(hosts: &[(&str, &str)]) -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test runs real heartbeat, which becomes other users and so needs root: run it as root"
+        );
         let mut up = Command::new(script());
+        up.env("LAB_USERNS", "no");
+        Self::build(hosts, up)
+    }
+
+    #[track_caller]
+    fn build(hosts: &[(&str, &str)], mut up: Command) -> Self {
+        let dir = fresh_folder();
         up.arg("up").arg("--tie").arg(&dir).args(hosts.iter().map(|(name, address)| format!("{name}={address}")));
         up.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut up = up.spawn().unwrap_or_else(|e| panic!("{}: {e}", script().display()));

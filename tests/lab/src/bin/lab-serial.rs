@@ -1,0 +1,215 @@
+//! lab-serial: a null-modem cable between two pseudo-terminals, with somebody at the cable who can do it harm.
+//!
+//! Lines on standard input are its orders; each is answered by an event once it is done. It ends with its standard
+//! input.
+
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Parser;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::stat::Mode;
+use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+use nix::unistd::{pipe, read, write};
+
+/// How often an end that nobody has open is looked at again, in milliseconds.
+const LOOK_AGAIN_MS: u8 = 5;
+
+/// Lay a cable between the devices DIR/a and DIR/b.
+#[derive(Parser)]
+#[command(
+    name = "lab-serial",
+    version,
+    after_help = "Orders: cut, heal, inject a|b HEX (arrives at that device), unplug a|b, plug a|b."
+)]
+struct Arguments {
+    /// An existing folder for the links to the devices
+    dir: PathBuf,
+}
+
+/// A device and our side of it.
+struct End {
+    link: PathBuf,
+    /// None while it is unplugged.
+    master: Option<PtyMaster>,
+}
+
+impl End {
+    fn plugged(dir: &Path, name: &str) -> anyhow::Result<Self> {
+        let mut end = Self { link: dir.join(name), master: None };
+        end.plug()?;
+        Ok(end)
+    }
+
+    fn plug(&mut self) -> anyhow::Result<()> {
+        if self.master.is_some() {
+            bail!("{} is plugged in", self.link.display());
+        }
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let device = ptsname_r(&master)?;
+        // An echo would send our bytes back, before anybody could turn it off. Opened once, an end that nobody has open
+        // shows as hung up from then on.
+        let slave = open(device.as_str(), OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let mut settings = tcgetattr(&slave)?;
+        cfmakeraw(&mut settings);
+        tcsetattr(&slave, SetArg::TCSANOW, &settings)?;
+        symlink(&device, &self.link).with_context(|| format!("cannot make {}", self.link.display()))?;
+        self.master = Some(master);
+        Ok(())
+    }
+
+    fn unplug(&mut self) -> anyhow::Result<()> {
+        fs::remove_file(&self.link).with_context(|| format!("cannot remove {}", self.link.display()))?;
+        self.master = None;
+        Ok(())
+    }
+
+    /// Whether somebody has the device open.
+    fn in_use(&self) -> bool {
+        let Some(master) = &self.master else { return false };
+        let mut set = [PollFd::new(master.as_fd(), PollFlags::empty())];
+        let _ = poll(&mut set, PollTimeout::ZERO);
+        set[0].revents().is_some_and(|events| !events.contains(PollFlags::POLLHUP))
+    }
+
+    /// Lets bytes arrive at the device. What nobody has it open for, or does not read in time, is lost.
+    fn deliver(&self, mut bytes: &[u8]) {
+        while let Some(master) = &self.master
+            && !bytes.is_empty()
+            && self.in_use()
+            && let Ok(n @ 1..) = write(master, bytes)
+        {
+            bytes = &bytes[n..];
+        }
+    }
+}
+
+/// The cable.
+struct Cable {
+    ends: [End; 2],
+    cut: bool,
+}
+
+impl Cable {
+    fn end(&mut self, name: &str) -> anyhow::Result<&mut End> {
+        let [a, b] = &mut self.ends;
+        match name {
+            "a" => Ok(a),
+            "b" => Ok(b),
+            other => bail!("'{other}' is no end: a or b"),
+        }
+    }
+
+    /// Does what a line says; returns the order's name.
+    fn obey(&mut self, line: &str) -> anyhow::Result<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["cut"] => self.cut = true,
+            ["heal"] => self.cut = false,
+            ["unplug", end] => self.end(end)?.unplug()?,
+            ["plug", end] => self.end(end)?.plug()?,
+            ["inject", end, hex] => {
+                let bytes = bytes_of(hex).ok_or_else(|| anyhow!("'{hex}' is not hexadecimal"))?;
+                self.end(end)?.deliver(&bytes);
+            }
+            _ => bail!("no order '{line}'"),
+        }
+        Ok(words[0].to_owned())
+    }
+
+    /// Passes on what an end has written, if anything.
+    fn carry(&self, from: usize) {
+        let mut piece = [0; 4096];
+        let Some(master) = &self.ends[from].master else { return };
+        if let Ok(n @ 1..) = read(master, &mut piece)
+            && !self.cut
+        {
+            self.ends[1 - from].deliver(&piece[..n]);
+        }
+    }
+}
+
+fn bytes_of(hex: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = hex.chars().map(|c| c.to_digit(16)?.try_into().ok()).collect();
+    let digits = digits?;
+    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+fn say(event: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", serde_json::json!({ "event": event }))?;
+    out.flush()
+}
+
+/// Reads orders in a thread, which a pipe wakes the loop for.
+fn orders() -> anyhow::Result<(Receiver<String>, std::os::fd::OwnedFd)> {
+    let (wake, waker) = pipe()?;
+    let (send, orders) = channel();
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if send.send(line).is_err() || write(&waker, b".").is_err() {
+                return;
+            }
+        }
+        // Both ends of the channel and of the pipe are gone now: the loop sees the end.
+    });
+    Ok((orders, wake))
+}
+
+fn run(dir: &Path) -> anyhow::Result<()> {
+    let mut cable = Cable { ends: [End::plugged(dir, "a")?, End::plugged(dir, "b")?], cut: false };
+    let (orders, wake) = orders()?;
+    say("ready")?;
+    loop {
+        let used: Vec<usize> = (0..2).filter(|&i| cable.ends[i].in_use()).collect();
+        let mut set = vec![PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
+        for &i in &used {
+            if let Some(master) = &cable.ends[i].master {
+                set.push(PollFd::new(master.as_fd(), PollFlags::POLLIN));
+            }
+        }
+        let timeout = if used.len() == 2 { PollTimeout::NONE } else { LOOK_AGAIN_MS.into() };
+        match poll(&mut set, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let ready: Vec<bool> = set.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+        for (&i, _) in used.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
+            cable.carry(i);
+        }
+        if ready[0] {
+            let mut dots = [0; 64];
+            let _ = read(&wake, &mut dots);
+            loop {
+                match orders.try_recv() {
+                    Ok(line) => say(&cable.obey(&line)?)?,
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments.dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("lab-serial: {e:#}");
+            ExitCode::from(70)
+        }
+    }
+}
