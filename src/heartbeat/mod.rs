@@ -3,9 +3,18 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`wire`] | the bytes of one message: forms, authentication, compression, framing on a serial line |
-//! | [`media`] | UDP sockets and serial lines; the only place that does I/O |
+//! | [`membership`] | who is up, late, dead, left: replays, gaps, silence, answers |
+//! | [`sender`] | what a node says, numbered, and again when asked |
+//! | [`listener`] | the loop that hears, and tells what the membership finds |
+//! | [`media`] | UDP sockets and serial lines |
+//! | [`state`] | what must outlive a process: generations, on disk |
 //!
-//! What is not here: what a node does about it (resources, arbitration).
+//! `wire`, `membership` and the decider of `sender` are pure. What is not here: what a node does about it (resources,
+//! arbitration).
 
+pub mod listener;
 pub mod media;
+pub mod membership;
+pub mod sender;
+pub mod state;
 pub mod wire;

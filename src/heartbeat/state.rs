@@ -55,13 +55,16 @@ impl StateDir {
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         let lock = dir.join(format!("{what}-{node}.lock"));
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock).map_err(failed)?;
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock).map_err(failed)?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
             nix::errno::Errno::EWOULDBLOCK => Failure {
                 fault: Fault::Unavailable,
                 code: "state-dir-in-use",
                 message: format!("another process already uses {} for node {node}", dir.display()),
-                hint: Some("two that speak or listen for one node confuse the others: end the other one first".to_owned()),
+                hint: Some(
+                    "two that speak or listen for one node confuse the others: end the other one first".to_owned(),
+                ),
             },
             errno => failed(errno.into()),
         })?;
@@ -76,12 +79,17 @@ impl StateDir {
         let own = match self.read()? {
             Some(object) => {
                 let generation = object.get("generation").and_then(Value::as_u64).and_then(|g| g.checked_add(1));
-                let uuid = object.get("uuid").and_then(Value::as_str).and_then(|text| BASE64_STANDARD.decode(text).ok());
+                let uuid =
+                    object.get("uuid").and_then(Value::as_str).and_then(|text| BASE64_STANDARD.decode(text).ok());
                 let uuid = uuid.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-                let (Some(generation), Some(uuid)) = (generation, uuid) else { return Err(self.senseless("no generation and uuid")) };
+                let (Some(generation), Some(uuid)) = (generation, uuid) else {
+                    return Err(self.senseless("no generation and uuid"));
+                };
                 Own { generation, uuid }
             }
-            None => Own { generation: unix_seconds(), uuid: random_uuid().map_err(|e| Failure::io("/dev/urandom", &e))? },
+            None => {
+                Own { generation: unix_seconds(), uuid: random_uuid().map_err(|e| Failure::io("/dev/urandom", &e))? }
+            }
         };
         self.write(&json!({ "generation": own.generation, "uuid": BASE64_STANDARD.encode(own.uuid) }))
             .map_err(|e| Failure::io(&format!("cannot write {}", self.file.display()), &e))?;
@@ -139,7 +147,9 @@ impl StateDir {
             fault: Fault::Configuration,
             code: "state-unreadable",
             message: format!("{} makes no sense: {what}", self.file.display()),
-            hint: Some("remove it to begin anew from the clock; peers refuse this node if the clock went back".to_owned()),
+            hint: Some(
+                "remove it to begin anew from the clock; peers refuse this node if the clock went back".to_owned(),
+            ),
         }
     }
 

@@ -118,7 +118,9 @@ impl Finding {
             }
             Self::Restarted { node, was, is } => {
                 let cause = format!("its generation went from {was} to {is}");
-                Event::new("restarted", format!("{node} has started again: {cause}")).with("node", node).with("cause", cause)
+                Event::new("restarted", format!("{node} has started again: {cause}"))
+                    .with("node", node)
+                    .with("cause", cause)
             }
             Self::Lost { node, span: Span { first, last } } => {
                 Event::new("lost", format!("messages {first} to {last} of {node} cannot be had any more"))

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::clock::Instant;
 
+/// For how long after its goodbye what a node says is no return.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// What is thought of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeState {
@@ -122,6 +125,7 @@ pub struct Judge {
     first: Option<Instant>,
     /// The end of our own last stall.
     distrust: Option<Instant>,
+    left: Option<Instant>,
     links: Vec<Link>,
 }
 
@@ -136,6 +140,7 @@ impl Judge {
             alive: None,
             first: None,
             distrust: None,
+            left: None,
             links: vec![Link::default(); media],
         }
     }
@@ -164,8 +169,20 @@ impl Judge {
         self.limits.warntime.unwrap_or(self.deadtime / 2)
     }
 
-    /// A sign of life on a medium, with the deadtime that the sender announced, if it did.
-    pub fn alive(&mut self, medium: usize, announced: Option<Duration>, now: Instant, changes: &mut Vec<Change>) {
+    /// A sign of life on a medium, with the deadtime that the sender announced, if it did. `restarted`: of a new start
+    /// of the node; a goodbye is taken back by that alone, or by a status after a pause: the real daemon goes on to say
+    /// `active` for two seconds after its goodbye.
+    pub fn alive(
+        &mut self,
+        medium: usize,
+        announced: Option<Duration>,
+        restarted: bool,
+        now: Instant,
+        changes: &mut Vec<Change>,
+    ) {
+        if self.state == NodeState::Left && !restarted && self.left.is_some_and(|then| now.since(then) < GOODBYE) {
+            return;
+        }
         if let Some(deadtime) = announced {
             self.deadtime = deadtime;
         }
@@ -198,13 +215,14 @@ impl Judge {
         }
     }
 
-    /// It said that it leaves.
-    pub fn left(&mut self, now: Instant, changes: &mut Vec<Change>) {
+    /// It said that it leaves; with `goodbye` for this start of it, else by a status that the next one may take back.
+    pub fn left(&mut self, goodbye: bool, now: Instant, changes: &mut Vec<Change>) {
         for (medium, link) in self.links.iter_mut().enumerate().filter(|(_, l)| l.state == LinkState::Up) {
             link.state = LinkState::Dead;
             let cause = "the node has left".to_owned();
             changes.push(Change::Link { medium, was: LinkState::Up, is: LinkState::Dead, cause });
         }
+        self.left = goodbye.then_some(now);
         if self.state != NodeState::Left {
             let silent = self.alive.map(|then| now.since(then));
             self.become_(NodeState::Left, "it said that it leaves".to_owned(), silent, changes);
@@ -280,7 +298,9 @@ impl Judge {
                     format!("nothing for {silent:.3?} on any medium (warntime {:?})", self.warntime())
                 }
                 (_, Some(silent)) => format!("nothing for {silent:.3?} on any medium (deadtime {:?})", self.deadtime),
-                (_, None) => format!("never heard in {:.3?} (initdead {:?})", at.since(self.started), self.limits.initdead),
+                (_, None) => {
+                    format!("never heard in {:.3?} (initdead {:?})", at.since(self.started), self.limits.initdead)
+                }
             };
             self.become_(is, cause, silent, changes);
         }

@@ -143,7 +143,8 @@ impl Membership {
         now: Instant,
         findings: &mut Vec<Finding>,
     ) -> Result<(), Refusal> {
-        let source = message.text("src").filter(|s| is_node_name(s)).ok_or(Refusal::Malformed("no name of a node in src"))?;
+        let source =
+            message.text("src").filter(|s| is_node_name(s)).ok_or(Refusal::Malformed("no name of a node in src"))?;
         let source = source.to_ascii_lowercase();
         if source == self.settings.me {
             return Ok(());
@@ -205,11 +206,14 @@ impl Membership {
                 node.answers = Answers::default();
             }
             if leaves {
-                node.judge.left(now, &mut changes);
+                node.judge.left(kind == "shutdone", now, &mut changes);
                 node.window.stop_asking();
-            } else if node.judge.state() != NodeState::Left || kind == "status" {
-                // What a leaving node still says after its goodbye is no return.
-                node.judge.alive(medium, announced.map(Duration::from_millis), now, &mut changes);
+            } else if kind == "status" && message.text("dest").is_none() {
+                // As with the real daemon, only its status is life of a node; other messages show that a medium carries.
+                let restarted = matches!(admission, Some(Admission::Restart { .. } | Admission::Baseline));
+                node.judge.alive(medium, announced.map(Duration::from_millis), restarted, now, &mut changes);
+            } else if node.judge.state() != NodeState::Left {
+                node.judge.carried(medium, now, &mut changes);
             }
             if kind == "status" {
                 let status = message.text("st");

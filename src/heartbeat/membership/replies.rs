@@ -5,7 +5,7 @@
 use super::window::Span;
 use crate::heartbeat::wire::message::{Field, Message, Value};
 
-/// One message in so many is acknowledged (heartbeat's ACK_MSG_DIV): a sender that is never acknowledged pauses its clients.
+/// One message in so many is acknowledged: a sender that is never acknowledged pauses its clients.
 const ACKNOWLEDGED: u64 = 10;
 
 /// Something for the sender to do.
@@ -96,7 +96,9 @@ pub fn refused_span(message: &Message) -> Option<Span> {
 fn span(message: &Message, radix: u32) -> Option<Span> {
     let number = |name| message.text(name).and_then(|text: &str| u64::from_str_radix(text, radix).ok());
     let first = number("firstseq")?;
-    Some(Span { first, last: number("lastseq")? }).filter(|span| span.first <= span.last)
+    // A refusal of the real daemon names one number.
+    Some(Span { first, last: if message.text("lastseq").is_some() { number("lastseq")? } else { first } })
+        .filter(|span| span.first <= span.last)
 }
 
 /// A message to one node, with its uuid where we know it.

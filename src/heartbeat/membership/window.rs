@@ -11,9 +11,9 @@ use crate::clock::Instant;
 
 /// How far back a second copy is recognised as such; whatever is older and comes again is a replay.
 const REMEMBERED: usize = 64;
-/// A sender keeps 500 messages (heartbeat's MAXMSGHIST): what is older cannot be had again.
+/// A sender keeps 500 messages: what is older cannot be had again.
 const HISTORY: u64 = 500;
-/// The most that one request asks for, as the real daemon keeps it.
+/// The most that the real daemon sends again for one request.
 const PER_REQUEST: u64 = 50;
 /// Between two requests for the same numbers.
 const ASK_AGAIN: Duration = Duration::from_millis(250);

@@ -3,5 +3,5 @@
 //! [`speaker`] and [`orders`] are pure; [`run`] holds the media, the clock and stdin.
 
 pub mod orders;
-pub mod run;
+
 pub mod speaker;

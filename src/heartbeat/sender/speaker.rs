@@ -9,7 +9,7 @@ use crate::clock::Instant;
 use crate::heartbeat::membership::window::Span;
 use crate::heartbeat::wire::message::{Field, Message, Value};
 
-/// Messages that are kept to be sent again, as the real daemon keeps them (MAXMSGHIST).
+/// Messages that are kept to be sent again, as many as the real daemon keeps.
 const HISTORY: usize = 500;
 /// A message that was sent again a moment ago answers everybody who missed it.
 const REPEAT: Duration = Duration::from_millis(240);
@@ -177,7 +177,8 @@ mod tests {
     fn a_heartbeat_is_what_the_real_daemon_sends() {
         let mut s = speaker();
         let present = Present { unix: 0x6b00_9ee7, load: Some("0.34 0.46 0.21 6/101 20".into()) };
-        let expected = "t=status st=active dt=3e8 protocol=1 src=ha1 seq=1 hg=10 ts=6b009ee7 ld=0.34 0.46 0.21 6/101 20 ttl=3";
+        let expected =
+            "t=status st=active dt=3e8 protocol=1 src=ha1 seq=1 hg=10 ts=6b009ee7 ld=0.34 0.46 0.21 6/101 20 ttl=3";
         assert_eq!(words(&s.beat(&present)), expected);
         let ack = Message::default().with("t", "NS_ackmsg").with("dest", "ha2").with("ackseq", "a");
         assert_eq!(words(&s.say(ack, &present)), "t=NS_ackmsg dest=ha2 ackseq=a src=ha1 hg=10 ts=6b009ee7 ttl=3");
@@ -195,7 +196,11 @@ mod tests {
         assert_eq!(again.len(), 3, "101 to 103");
         assert_eq!(gone, Some(Span { first: 99, last: 100 }));
         assert!(words(&again[0]).contains("seq=65 "), "{}", words(&again[0]));
-        assert_eq!(s.resend(Span { first: 101, last: 104 }, at(239)).0.len(), 1, "104 alone: the others were just sent");
+        assert_eq!(
+            s.resend(Span { first: 101, last: 104 }, at(239)).0.len(),
+            1,
+            "104 alone: the others were just sent"
+        );
         assert_eq!(s.resend(Span { first: 101, last: 104 }, at(240)).0.len(), 3);
         assert_eq!(s.resend(Span { first: 200, last: u64::MAX }, at(300)).0.len(), 50);
         assert_eq!(s.resend(Span { first: 601, last: 700 }, at(300)), (vec![], None), "not said yet");
