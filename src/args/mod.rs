@@ -7,9 +7,22 @@ pub mod cadence;
 pub mod garp;
 pub mod ha_conf;
 pub mod ha_event;
+pub mod hb_listen;
+pub mod hb_send;
 pub mod manual;
 pub mod probe_http;
 pub mod probe_ping;
 pub mod vip_drop;
 pub mod vip_take;
 pub mod vip_who;
+
+/// The name of a node, in lower case.
+///
+/// # Errors
+/// Words for whoever gave it.
+pub fn node_name(name: &str) -> Result<String, String> {
+    match crate::heartbeat::membership::is_node_name(name) {
+        true => Ok(name.to_ascii_lowercase()),
+        false => Err("the name of a node has letters, digits, '.', '-' and '_'".to_owned()),
+    }
+}

@@ -85,7 +85,8 @@ fn typed(key: &str, value: &str) -> Result<Value, ComposeError> {
             .ok()
             .or_else(|| serde_json::Number::from_f64(value.parse().ok()?).map(Value::Number)),
         Kind::List => Some(value.split(',').map(Value::from).collect()),
-        Kind::Object | Kind::Objects => serde_json::from_str(value).ok().filter(|v| kind.holds(v)),
+        Kind::Words if !value.starts_with('{') => Some(Value::from(value)),
+        Kind::Object | Kind::Objects | Kind::Words => serde_json::from_str(value).ok().filter(|v| kind.holds(v)),
     };
     typed.ok_or_else(|| ComposeError::Type(key.to_owned(), kind, value.to_owned()))
 }

@@ -10,6 +10,7 @@ pub mod event;
 pub mod exit;
 pub mod fields;
 pub mod output;
+pub mod realtime;
 pub mod vocabulary;
 pub mod wait;
 

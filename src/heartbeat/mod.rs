@@ -7,6 +7,7 @@
 //! | [`sender`] | what a node says, numbered, and again when asked |
 //! | [`listener`] | the loop that hears, and tells what the membership finds |
 //! | [`media`] | UDP sockets and serial lines |
+//! | [`settings`] | the command line and ha.cf together |
 //! | [`state`] | what must outlive a process: generations, on disk |
 //!
 //! `wire`, `membership` and the decider of `sender` are pure. What is not here: what a node does about it (resources,
@@ -16,5 +17,6 @@ pub mod listener;
 pub mod media;
 pub mod membership;
 pub mod sender;
+pub mod settings;
 pub mod state;
 pub mod wire;

@@ -12,7 +12,9 @@ use std::io;
 use std::path::Path;
 
 use takeover::args::manual::Manual;
-use takeover::args::{garp, ha_conf, ha_event, probe_http, probe_ping, vip_drop, vip_take, vip_who};
+use takeover::args::{
+    garp, ha_conf, ha_event, hb_listen, hb_send, probe_http, probe_ping, vip_drop, vip_take, vip_who,
+};
 use takeover::cli::Tool;
 
 /// The date on the pages: that of the last release, fixed so that the same source makes the same pages.
@@ -50,6 +52,8 @@ pub fn commands() -> Vec<Command> {
         command::<garp::Garp>(8, &garp::MANUAL),
         command::<ha_conf::HaConf>(1, &ha_conf::MANUAL),
         command::<ha_event::HaEvent>(1, &ha_event::MANUAL),
+        command::<hb_listen::HbListen>(8, &hb_listen::MANUAL),
+        command::<hb_send::HbSend>(8, &hb_send::MANUAL),
         command::<probe_http::ProbeHttp>(1, &probe_http::MANUAL),
         command::<probe_ping::ProbePing>(1, &probe_ping::MANUAL),
         command::<vip_drop::VipDrop>(8, &vip_drop::MANUAL),

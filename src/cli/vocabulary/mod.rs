@@ -4,6 +4,7 @@
 //! one meaning, whatever event carries it; fields are added, never renamed.
 
 mod config;
+mod heartbeat;
 mod probe;
 mod vip;
 mod watch;
@@ -27,6 +28,8 @@ pub enum Kind {
     Object,
     /// A list of objects.
     Objects,
+    /// A string of an error, an object of a heartbeat: `message`, and nothing else.
+    Words,
 }
 
 impl Kind {
@@ -39,13 +42,14 @@ impl Kind {
             Self::List => "list of strings",
             Self::Object => "object",
             Self::Objects => "list of objects",
+            Self::Words => "string, or object",
         }
     }
 
     pub(super) fn holds(self, value: &Value) -> bool {
         match value {
             Value::Null => true,
-            Value::String(_) => self == Self::Text,
+            Value::String(_) => matches!(self, Self::Text | Self::Words),
             Value::Number(_) => self == Self::Number,
             Value::Bool(_) => self == Self::Bool,
             Value::Array(items) => match self {
@@ -53,7 +57,7 @@ impl Kind {
                 Self::Objects => items.iter().all(Value::is_object),
                 _ => false,
             },
-            Value::Object(_) => self == Self::Object,
+            Value::Object(_) => matches!(self, Self::Object | Self::Words),
         }
     }
 }
@@ -93,7 +97,12 @@ pub const COMMON: &[FieldDoc] = &[
 
 const ERRORS: &[FieldDoc] = &[
     text("code", "a stable word for the kind of error"),
-    text("message", "what failed, and where, in words"),
+    FieldDoc {
+        name: "message",
+        kind: Kind::Words,
+        doc: "of an error what failed, and where, in words (a string); of the heartbeat events a message by its fields, in \
+              their order: text as string, binary as {\"base64\": …}, lists as lists, a message in a message as object",
+    },
     text("hint", "what to do instead"),
 ];
 
@@ -105,8 +114,10 @@ const ERROR_EVENTS: &[EventDoc] = &[EventDoc {
     fields: &["code", "message", "hint"],
 }];
 
-const FIELDS: &[&[FieldDoc]] = &[COMMON, ERRORS, config::FIELDS, probe::FIELDS, vip::FIELDS, watch::FIELDS];
-const EVENTS: &[&[EventDoc]] = &[ERROR_EVENTS, config::EVENTS, probe::EVENTS, vip::EVENTS, watch::EVENTS];
+const FIELDS: &[&[FieldDoc]] =
+    &[COMMON, ERRORS, config::FIELDS, heartbeat::FIELDS, probe::FIELDS, vip::FIELDS, watch::FIELDS];
+const EVENTS: &[&[EventDoc]] =
+    &[ERROR_EVENTS, config::EVENTS, heartbeat::EVENTS, probe::EVENTS, vip::EVENTS, watch::EVENTS];
 
 const fn text(name: &'static str, doc: &'static str) -> FieldDoc {
     FieldDoc { name, kind: Kind::Text, doc }

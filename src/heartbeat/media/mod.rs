@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | [`spec`] | what a command line says of a medium, and its name |
 //! | [`outlet`] | one medium that is sent on |
+//! | `configured` | the media of ha.cf as these |
 //! | [`inlet`] | one medium that is heard on |
 //!
 //! Nothing here blocks, waits or looks at a clock: descriptors and deadlines are handed out to the loop that does. What
 //! the bytes mean is not known here either.
 
+mod configured;
 pub mod inlet;
 pub mod outlet;
 mod serial;

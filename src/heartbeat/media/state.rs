@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::event::Event;
 use crate::clock::Instant;
 
 /// A medium's state became another. Up means that the kernel takes what is sent, or would hand over what arrives;
@@ -15,6 +16,22 @@ pub struct Change {
     pub is: bool,
     /// Why, in words, beginning with the medium's name.
     pub cause: String,
+}
+
+impl Change {
+    /// The event that tells it.
+    pub fn event(&self, medium: &str) -> Event {
+        let name = |up: Option<bool>| match up {
+            None => "unknown",
+            Some(true) => "up",
+            Some(false) => "down",
+        };
+        Event::new("medium", self.cause.clone())
+            .with("medium", medium)
+            .with("was", name(self.was))
+            .with("is", name(Some(self.is)))
+            .with("cause", self.cause.as_str())
+    }
 }
 
 /// The state with the reason for it.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::judge::Change;
+use super::judge::{Change, LinkState, NodeState};
+use super::pulse::Pulse;
 use super::replies::{Answer, Reply};
 use super::window::Span;
 use crate::cli::event::Event;
@@ -26,8 +27,10 @@ pub enum Finding {
     Lost { node: String, span: Span },
     /// An authentic message that is not accepted.
     Refused { node: Option<String>, refusal: Refusal },
+    /// How regularly a node was heard on one medium.
+    Pulse { node: String, medium: usize, state: NodeState, link: LinkState, pulse: Pulse },
     /// Our own pause.
-    Stalled { gap: Duration, again: bool, cause: String },
+    Stalled { gap: Option<Duration>, again: bool, cause: String },
 }
 
 /// Why an authentic message is not accepted.
@@ -132,6 +135,27 @@ impl Finding {
             Self::Stalled { gap, again, cause } => {
                 let name = if again { "overloaded" } else { "stalled" };
                 Event::new(name, cause.clone()).ms("gap_ms", gap).with("cause", cause)
+            }
+            Self::Pulse { node, medium, state, link, pulse } => {
+                let regularly = match (pulse.shortest(), pulse.mean(), pulse.longest()) {
+                    (Some(low), Some(mean), Some(high)) => format!("every {mean:.3?} ({low:.3?} to {high:.3?})"),
+                    _ => "no two beats".to_owned(),
+                };
+                let words = format!(
+                    "{node} is {state}; {} is {}: {} beats, {regularly}",
+                    name(medium),
+                    link.name(),
+                    pulse.beats()
+                );
+                Event::new("pulse", words)
+                    .with("node", node)
+                    .with("medium", name(medium))
+                    .with("is", state.name())
+                    .with("link", link.name())
+                    .with("beats", pulse.beats())
+                    .ms("gap_min_ms", pulse.shortest())
+                    .ms("gap_mean_ms", pulse.mean())
+                    .ms("gap_max_ms", pulse.longest())
             }
             Self::Refused { .. } => return None,
         })

@@ -229,14 +229,14 @@ impl Judge {
         }
     }
 
-    /// We did not look for a while, of which the last message may have been lost or lies unread: unless the gap is too
-    /// short to matter to this node, its silence counts from now. Returns whether an earlier stall is not over yet: it is
-    /// not put off again, so that a listener that stalls for ever still judges.
-    pub fn stalled(&mut self, gap: Duration, now: Instant) -> bool {
-        if gap <= self.deadtime / 2 {
+    /// We did not look for `gap`, or (none) could not read all that came: unless the gap is too short to matter to this
+    /// node, its silence counts from now. One silence has the benefit of that doubt once: returns whether it had it
+    /// already, so that a listener that stalls again and again still judges.
+    pub fn stalled(&mut self, gap: Option<Duration>, now: Instant) -> bool {
+        if gap.is_some_and(|gap| gap <= self.deadtime / 2) {
             return false;
         }
-        if self.distrust.is_some_and(|then| now.since(then) < self.deadtime) {
+        if self.distrust.is_some_and(|then| self.alive.is_none_or(|alive| alive <= then)) {
             return true;
         }
         self.distrust = Some(now);

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`window`] | the numbers of one sender: replay, copy, gap, restart |
 //! | [`judge`] | the silence of one node, as a whole and on each medium |
+//! | [`pulse`] | how regularly a node beats on one medium |
 //! | [`replies`] | what the others expect to be answered |
 //! | [`rejections`] | counting what is not accepted |
 //! | [`finding`] | what comes out, and as which event |
@@ -12,6 +13,7 @@
 
 pub mod finding;
 pub mod judge;
+pub mod pulse;
 pub mod rejections;
 pub mod replies;
 pub mod window;
@@ -23,6 +25,7 @@ use crate::clock::Instant;
 use crate::heartbeat::wire::message::Message;
 use finding::{Finding, Refusal};
 use judge::{Change, Judge, Limits, NodeState};
+use pulse::Pulse;
 use replies::{Answers, Reply};
 use window::{Admission, Mark, Window};
 
@@ -56,6 +59,7 @@ pub struct Settings {
 struct Node {
     name: String,
     judge: Judge,
+    pulses: Vec<Pulse>,
     window: Window,
     answers: Answers,
     status: Option<String>,
@@ -94,6 +98,7 @@ impl Membership {
         self.nodes.push(Node {
             name: name.to_owned(),
             judge: Judge::new(self.settings.limits, self.settings.media, now),
+            pulses: vec![Pulse::default(); self.settings.media],
             window: Window::new(self.settings.stored.get(name).copied()),
             answers: Answers::default(),
             status: None,
@@ -180,6 +185,9 @@ impl Membership {
                     Admission::OldGeneration { is } => return Err(Refusal::OldGeneration { is, got: generation }),
                     Admission::OldSequence { last } => return Err(Refusal::OldSequence { last, got: seq }),
                     Admission::Copy { first_here } => {
+                        if first_here && kind == "status" {
+                            node.pulses[medium].beat(now);
+                        }
                         if first_here && node.judge.state() != NodeState::Left {
                             node.judge.carried(medium, now, &mut changes);
                         }
@@ -220,6 +228,7 @@ impl Membership {
                 news = node.status.as_deref() != status || admission != Some(Admission::Fresh);
                 node.status = status.map(str::to_owned);
                 node.beat = Some(now);
+                node.pulses[medium].beat(now);
             }
         }
         self.report(n, changes, findings);
@@ -313,15 +322,34 @@ impl Membership {
         findings
     }
 
-    /// We did not look for `gap`, or could not read all that came; what lay unread was read since. Nobody is judged by
-    /// what was known before.
-    pub fn stalled(&mut self, gap: Duration, cause: &str, now: Instant) -> Finding {
+    /// We did not look for `gap`, or (none) could not read all that came; what lay unread was read since. Nobody is judged
+    /// by what was known before.
+    pub fn stalled(&mut self, gap: Option<Duration>, cause: &str, now: Instant) -> Finding {
         let mut again = false;
-        for n in 0..self.nodes.len() {
-            again |= self.nodes[n].judge.stalled(gap, now);
+        for node in &mut self.nodes {
+            // Nothing more is to be judged of the dead and the gone.
+            if !matches!(node.judge.state(), NodeState::Dead | NodeState::Left) {
+                again |= node.judge.stalled(gap, now);
+            }
         }
         // Deadlines have moved back: the entries are early, and looking puts them right.
         Finding::Stalled { gap, again, cause: cause.to_owned() }
+    }
+
+    /// How regularly each node was heard on each medium since the last time this was asked.
+    pub fn pulses(&mut self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for node in &mut self.nodes {
+            let (name, state) = (&node.name, node.judge.state());
+            findings.extend(node.pulses.iter_mut().enumerate().map(|(medium, pulse)| Finding::Pulse {
+                node: name.clone(),
+                medium,
+                state,
+                link: node.judge.link(medium),
+                pulse: pulse.take(),
+            }));
+        }
+        findings
     }
 
     /// 50 to 250 ms.

@@ -1,7 +1,8 @@
 //! The speaking side: heartbeats on time on every medium, and what stdin orders.
 //!
-//! [`speaker`] and [`orders`] are pure; [`run`] holds the media, the clock and stdin.
+//! [`speaker`] and [`orders`] are pure; [`input`] reads stdin; [`run`] holds the media and the clock.
 
+pub mod input;
 pub mod orders;
-
+pub mod run;
 pub mod speaker;

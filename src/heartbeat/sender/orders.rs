@@ -30,11 +30,11 @@ pub enum Order {
     },
 }
 
-/// Reads one line. `None` is an event that is not meant for a sender.
+/// Reads one line: the name of the event, and what it asks. `None` is an event that is not meant for a sender.
 ///
 /// # Errors
 /// Words that name what is wrong with it.
-pub fn read(line: &[u8]) -> Result<Option<Order>, String> {
+pub fn read(line: &[u8]) -> Result<Option<(&'static str, Order)>, String> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
@@ -46,12 +46,12 @@ pub fn read(line: &[u8]) -> Result<Option<Order>, String> {
     };
     match name {
         "send" => match message(&object)? {
-            Some(message) => Ok(Some(Order::Say(message))),
+            Some(message) => Ok(Some(("send", Order::Say(message)))),
             None => Err("send needs a message, such as {\"t\":\"ask_resources\",\"rsc_hold\":\"all\"}".to_owned()),
         },
         "reply" => match (message(&object)?, span(&object)?) {
-            (Some(message), None) => Ok(Some(Order::Say(message))),
-            (None, Some(span)) => Ok(Some(Order::Resend { span, node: text(&object, "node")? })),
+            (Some(message), None) => Ok(Some(("reply", Order::Say(message)))),
+            (None, Some(span)) => Ok(Some(("reply", Order::Resend { span, node: text(&object, "node")? }))),
             _ => Err("reply needs either a message or first_seq and last_seq".to_owned()),
         },
         "order" => {
@@ -59,13 +59,13 @@ pub fn read(line: &[u8]) -> Result<Option<Order>, String> {
             let extra = fields(&object)?;
             match span {
                 Some(span) if status.is_none() && extra.is_none() => {
-                    Ok(Some(Order::Resend { span, node: text(&object, "node")? }))
+                    Ok(Some(("order", Order::Resend { span, node: text(&object, "node")? })))
                 }
                 None if status.is_some() || extra.is_some() => {
                     if let Some(status) = &status {
                         check_value("status", status)?;
                     }
-                    Ok(Some(Order::Status { status, extra }))
+                    Ok(Some(("order", Order::Status { status, extra })))
                 }
                 _ => Err("order needs a status (or fields), or first_seq and last_seq".to_owned()),
             }

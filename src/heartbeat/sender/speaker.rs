@@ -80,6 +80,18 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Speaker<S> {
         self.extra = extra;
     }
 
+    /// The generation that messages carry.
+    pub fn generation(&self) -> u64 {
+        self.identity.generation
+    }
+
+    /// Begins a new generation: numbers begin anew, and what was said before is not said again.
+    pub fn set_generation(&mut self, generation: u64) {
+        self.identity.generation = generation;
+        self.seq = 0;
+        self.history.clear();
+    }
+
     /// The number of the last message.
     pub fn seq(&self) -> u64 {
         self.seq

@@ -1,0 +1,28 @@
+//! Asking the kernel to let this process run on time: SCHED_FIFO and locked memory.
+
+use nix::errno::Errno;
+use nix::sys::mman::{MlockAllFlags, mlockall};
+
+use super::event::Event;
+
+/// Asks for both, and says what it got.
+pub fn ask(priority: u8) -> Event {
+    let fifo = fifo(priority);
+    let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+    let refused = [("real-time priority", fifo.err()), ("locked memory", locked.err())];
+    let refused: Vec<String> =
+        refused.iter().filter_map(|(what, errno)| errno.map(|e| format!("{what}: {}", e.desc()))).collect();
+    let cause = if refused.is_empty() { "granted".to_owned() } else { format!("not granted: {}", refused.join("; ")) };
+    Event::new("realtime", format!("real-time scheduling and locked memory: {cause}"))
+        .with("scheduler", if fifo.is_ok() { "fifo" } else { "other" })
+        .with("priority", fifo.is_ok().then_some(priority))
+        .with("locked", locked.is_ok())
+        .with("cause", cause)
+}
+
+fn fifo(priority: u8) -> Result<(), Errno> {
+    let parameters = nix::libc::sched_param { sched_priority: priority.into() };
+    // SAFETY: no crate in use wraps the call; it reads the structure, which lives until it returns, and keeps nothing.
+    let result = unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_FIFO, &raw const parameters) };
+    Errno::result(result).map(drop)
+}

@@ -1,0 +1,419 @@
+//! The edge of hb-listen: media and clock around the [`Membership`].
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::poll::PollFlags;
+
+use super::keeper::Keeper;
+use crate::args::hb_listen::HbListen;
+use crate::cli::event::Event;
+use crate::cli::exit::{Answer, Fault};
+use crate::cli::output::{Format, Output, OutputError};
+use crate::cli::wait::{Signals, Waiter, stdout_gone};
+use crate::cli::{self, Error, Failure};
+use crate::clock::Instant;
+use crate::config::ha_cf::HaCf;
+use crate::heartbeat::media::{In, Inlet, Packet, Source};
+use crate::heartbeat::membership::finding::Finding;
+use crate::heartbeat::membership::judge::{Limits, NodeState};
+use crate::heartbeat::membership::rejections::Rejections;
+use crate::heartbeat::membership::{Membership, Settings};
+use crate::heartbeat::settings;
+use crate::heartbeat::state::StateDir;
+use crate::heartbeat::wire::authentication::Keyring;
+use crate::heartbeat::wire::{self, Opened};
+
+/// Heartbeat's deadtime.
+const DEADTIME: Duration = Duration::from_secs(30);
+/// With --human how regularly nodes beat is what somebody came to see.
+const PULSE: Duration = Duration::from_secs(5);
+
+/// Listens until it is done.
+///
+/// # Errors
+/// Configuration, state or stdout; never a medium.
+pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
+    let ha_cf = settings::ha_cf("hb-listen", args.ha_d.as_deref())?;
+    let keys = settings::keyring(args.authkeys.as_deref(), args.ha_d.as_deref())?;
+    let me = settings::node(args.node.as_deref())?;
+    let specs = media(&args, ha_cf.as_ref())?;
+    let peers = peers(&args, ha_cf.as_ref(), &me)?;
+    let limits = limits(&args, ha_cf.as_ref());
+    let state = args.state_dir.as_deref().map(|dir| StateDir::claim(dir, "peers", &me)).transpose()?;
+    let stored = state.as_ref().map(StateDir::marks).transpose()?.unwrap_or_default();
+    let signals = Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?;
+    output.make_stream();
+    let now = Instant::now();
+    let keeper = state.map(|state| Keeper::new(state, stored.clone(), now));
+    let names: Vec<String> = specs.iter().map(ToString::to_string).collect();
+    let words = format!("{me} listens on {}", names.join(", "));
+    let event = Event::new("listening", words).with("node", me.as_str()).with("on", names.clone());
+    output.emit(event.with("peers", peers.clone()).ms("deadtime_ms", limits.deadtime))?;
+    let membership = Settings {
+        me,
+        peers,
+        media: specs.len(),
+        limits,
+        standby: args.standby,
+        beats: args.beats,
+        seed: now.since_boot().as_nanos() as u64 ^ u64::from(std::process::id()),
+        stored,
+    };
+    let human = output.format() == &Format::Human;
+    let every = |period: Option<Duration>| period.map(|period| Timer { period, due: now + period });
+    let mut listener = Listener {
+        inlets: specs.into_iter().map(Inlet::new).collect(),
+        ears: Ears {
+            keys,
+            membership: Membership::new(membership, now),
+            rejections: Rejections::default(),
+            findings: Vec::new(),
+            refused: Vec::new(),
+        },
+        names,
+        lost: 0,
+        looked: now,
+        keeper,
+        pulse: every(args.pulse.or(human.then_some(PULSE))),
+        tick: every(args.tick),
+        output,
+    };
+    listener.go(&args, now, &signals)
+}
+
+/// The media of the command line, else those of ha.cf, none twice.
+fn media(args: &HbListen, ha_cf: Option<&HaCf>) -> Result<Vec<In>, Error> {
+    let mut specs: Vec<In> = [&args.udp, &args.mcast, &args.serial].into_iter().flatten().cloned().collect();
+    if specs.is_empty() {
+        specs = ha_cf.map_or_else(Vec::new, |c| c.media.iter().map(In::from).collect());
+    }
+    let mut unique: Vec<In> = Vec::new();
+    for spec in specs {
+        if !unique.contains(&spec) {
+            unique.push(spec);
+        }
+    }
+    match unique.len() {
+        0 => {
+            let hint = "name one with --udp, --mcast or --serial, or give --ha-d DIR whose ha.cf has one";
+            Err(Failure::usage("no medium to listen on", hint).into())
+        }
+        1..=64 => Ok(unique),
+        n => Err(Failure::usage(format!("{n} media are too many for one listener"), "at most 64").into()),
+    }
+}
+
+fn peers(args: &HbListen, ha_cf: Option<&HaCf>, me: &str) -> Result<Vec<String>, Error> {
+    let mut peers = args.peers.clone();
+    if peers.is_empty()
+        && let Some(ha_cf) = ha_cf
+    {
+        if !ha_cf.nodes.iter().any(|node| node == me) {
+            let message = format!("{me} is no node of ha.cf, which has {}", ha_cf.nodes.join(", "));
+            let hint = Some("name this node with --node, or add it to ha.cf".to_owned());
+            return Err(Failure { fault: Fault::Configuration, code: "configuration", message, hint }.into());
+        }
+        peers.clone_from(&ha_cf.nodes);
+    }
+    peers.retain(|peer| peer != me);
+    let expected = args.until.as_ref().is_some_and(|u| !peers.is_empty() && !peers.contains(&u.node));
+    if expected {
+        let message = "the node of --until is not one of the peers".to_owned();
+        return Err(Failure::usage(message, "it could never come true: add it to --peers").into());
+    }
+    Ok(peers)
+}
+
+fn limits(args: &HbListen, ha_cf: Option<&HaCf>) -> Limits {
+    let deadtime = args.deadtime.or(ha_cf.map(|c| c.deadtime)).unwrap_or(DEADTIME);
+    let given = |name: &str| ha_cf.filter(|c| c.lines.contains_key(name));
+    Limits {
+        deadtime,
+        warntime: args.warntime.or(given("warntime").map(|c| c.warntime)),
+        initdead: args.initdead.or(given("initdead").map(|c| c.initdead)).unwrap_or(deadtime * 2),
+    }
+}
+
+struct Timer {
+    period: Duration,
+    due: Instant,
+}
+
+impl Timer {
+    /// Whether it is time; the next time is a period on, and what was missed is not made up for.
+    fn rings(&mut self, now: Instant) -> bool {
+        if self.due > now {
+            return false;
+        }
+        self.due = self.due + self.period;
+        if self.due <= now {
+            self.due = now + self.period;
+        }
+        true
+    }
+}
+
+/// Why something was refused, on which medium, from where.
+type Cause = (&'static str, usize, Option<Source>);
+
+/// What is heard, understood and counted.
+struct Ears {
+    keys: Keyring,
+    membership: Membership,
+    rejections: Rejections<Cause>,
+    findings: Vec<Finding>,
+    refused: Vec<(Cause, u64, Option<String>, String)>,
+}
+
+impl Ears {
+    fn hear(&mut self, packet: &Packet, medium: usize, now: Instant) {
+        if packet.noise > 0 {
+            return self.refuse("noise", medium, packet.from, None, now, || {
+                format!("{} bytes on the line belong to no message: is the speed the same at both ends?", packet.noise)
+            });
+        }
+        if packet.truncated {
+            return self.refuse("too-large", medium, packet.from, None, now, || "longer than a datagram".to_owned());
+        }
+        let Opened { message, .. } = match wire::open(packet.bytes, &self.keys) {
+            Ok(opened) => opened,
+            Err(rejection) => {
+                return self.refuse(rejection.reason(), medium, packet.from, None, now, || rejection.to_string());
+            }
+        };
+        for finding in self.membership.hear(&message, medium, now) {
+            match finding {
+                Finding::Refused { node, refusal } => {
+                    self.refuse(refusal.reason(), medium, packet.from, node, now, || refusal.to_string());
+                }
+                finding => self.findings.push(finding),
+            }
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        reason: &'static str,
+        medium: usize,
+        from: Source,
+        node: Option<String>,
+        now: Instant,
+        cause: impl FnOnce() -> String,
+    ) {
+        let told = self.rejections.count((reason, medium, Some(from)), (reason, medium, None), now);
+        self.refused.extend(told.map(|(key, count)| (key, count, node, cause())));
+    }
+}
+
+struct Listener<'a> {
+    inlets: Vec<Inlet>,
+    names: Vec<String>,
+    ears: Ears,
+    /// Frames that the kernel lost unread, so far.
+    lost: u64,
+    looked: Instant,
+    keeper: Option<Keeper>,
+    pulse: Option<Timer>,
+    tick: Option<Timer>,
+    output: &'a mut Output,
+}
+
+impl Listener<'_> {
+    fn go(&mut self, args: &HbListen, began: Instant, signals: &Signals) -> Result<Answer, Error> {
+        let waiter = Waiter::new().map_err(|e| Failure::io("cannot make a timer", &e))?;
+        let end = args.span.map(|span| began + span);
+        loop {
+            let now = Instant::now();
+            if signals.arrived().is_some() {
+                self.finish(now)?;
+                return Ok(Answer::Yes);
+            }
+            self.tend(now)?;
+            self.judge()?;
+            let now = Instant::now();
+            for (key, count) in self.ears.rejections.due(now) {
+                self.ears.refused.push((key, count, None, "the same again".to_owned()));
+            }
+            self.tell()?;
+            self.routine(now)?;
+            if let Some(until) = &args.until
+                && self.ears.membership.state(&until.node) == until.state
+            {
+                self.finish(now)?;
+                return Ok(Answer::Yes);
+            }
+            if end.is_some_and(|end| end <= now) {
+                self.finish(now)?;
+                return match &args.until {
+                    None => Ok(Answer::Yes),
+                    Some(u) if self.ears.membership.state(&u.node) != NodeState::Unknown => Ok(Answer::No),
+                    Some(u) => {
+                        let message = format!("{} was never heard: whether it is {} cannot be told", u.node, u.state);
+                        let hint = Some("with --peers it counts as dead after --initdead".to_owned());
+                        Err(Failure { fault: Fault::Undetermined, code: "never-heard", message, hint }.into())
+                    }
+                };
+            }
+            self.output.flush_backlog()?;
+            self.wait(&waiter, signals, end)?;
+        }
+    }
+
+    /// Waits for whatever comes first, and takes in one batch of each medium that has something.
+    fn wait(&mut self, waiter: &Waiter, signals: &Signals, end: Option<Instant>) -> Result<(), Error> {
+        let stdout = io::stdout();
+        let mut fds: Vec<(BorrowedFd, PollFlags)> =
+            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), PollFlags::empty())];
+        let open: Vec<usize> = (0..self.inlets.len()).filter(|n| self.inlets[*n].fd().is_some()).collect();
+        fds.extend(self.inlets.iter().filter_map(Inlet::fd).map(|fd| (fd, PollFlags::POLLIN)));
+        // Whoever looks less often than twice in a deadtime cannot tell its own pauses from theirs.
+        let look = self.looked + self.ears.membership.shortest_deadtime() / 4;
+        let timers = [self.pulse.as_ref(), self.tick.as_ref()].into_iter().flatten().map(|t| t.due);
+        let deadline = timers
+            .chain(self.inlets.iter().filter_map(Inlet::deadline))
+            .chain([self.ears.membership.deadline(), self.ears.rejections.deadline(), end].into_iter().flatten())
+            .chain([look])
+            .min();
+        let ready = waiter.wait(&fds, deadline).map_err(|e| Failure::io("cannot wait", &e))?;
+        if stdout_gone(ready[1]) {
+            return Err(OutputError::Closed.into());
+        }
+        let now = Instant::now();
+        for (flags, n) in ready[2..].iter().zip(open) {
+            if !flags.is_empty() {
+                let ears = &mut self.ears;
+                let change = self.inlets[n].receive(*flags, now, &mut |packet| ears.hear(&packet, n, now));
+                if let Some(change) = change {
+                    self.output.emit(change.event(&self.names[n]))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens media, and looks after them.
+    fn tend(&mut self, now: Instant) -> Result<(), Error> {
+        for (inlet, name) in self.inlets.iter_mut().zip(&self.names) {
+            if inlet.deadline().is_some_and(|at| at <= now)
+                && let Some(change) = inlet.tick(now)
+            {
+                self.output.emit(change.event(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes all that lies unread.
+    fn drain(&mut self) -> Result<(), Error> {
+        for n in 0..self.inlets.len() {
+            let now = Instant::now();
+            let ears = &mut self.ears;
+            let change = self.inlets[n].drain(now, &mut |packet| ears.hear(&packet, n, now));
+            if let Some(change) = change {
+                self.output.emit(change.event(&self.names[n]))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the silence, but not before everything that came was read, and not by what may have come unread.
+    fn judge(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let gap = now.since(self.looked);
+        let stalled = gap > self.ears.membership.shortest_deadtime() / 2;
+        if stalled || self.ears.membership.about_to_judge(now) {
+            self.drain()?;
+        }
+        if stalled {
+            let cause = format!("this command did not run for {gap:.3?}: silence counts from now on");
+            let finding = self.ears.membership.stalled(Some(gap), &cause, Instant::now());
+            self.ears.findings.push(finding);
+        }
+        let now = Instant::now();
+        if self.ears.membership.about_to_judge(now) {
+            let lost: u64 = self.inlets.iter().map(Inlet::lost).sum();
+            if lost > self.lost {
+                let cause = format!("{} frames were lost unread: too much came at once", lost - self.lost);
+                self.lost = lost;
+                let finding = self.ears.membership.stalled(None, &cause, now);
+                self.ears.findings.push(finding);
+            }
+        }
+        let findings = self.ears.membership.look(now);
+        self.ears.findings.extend(findings);
+        self.looked = now;
+        Ok(())
+    }
+
+    /// Prints what was found and refused.
+    fn tell(&mut self) -> Result<(), Error> {
+        for (key, count, node, cause) in std::mem::take(&mut self.ears.refused) {
+            self.tell_refused(key, count, node, &cause)?;
+        }
+        let mut restarted = false;
+        for finding in std::mem::take(&mut self.ears.findings) {
+            restarted |= matches!(finding, Finding::Restarted { .. } | Finding::Heartbeat { gap: None, .. });
+            if let Some(event) = finding.event(&self.names) {
+                self.output.emit(event)?;
+            }
+        }
+        if restarted && let Some(keeper) = &mut self.keeper {
+            keeper.keep(self.ears.membership.marks(), self.looked);
+        }
+        Ok(())
+    }
+
+    fn tell_refused(&mut self, key: Cause, count: u64, node: Option<String>, cause: &str) -> Result<(), Error> {
+        let (reason, medium, source) = key;
+        let name = &self.names[medium];
+        let from = source.map(|s| s.to_string());
+        let who = from.as_deref().unwrap_or("other sources");
+        let event = Event::new("rejected", format!("{count} rejected from {who} on {name}: {reason}: {cause}"))
+            .with("reason", reason)
+            .with("medium", name.as_str())
+            .with("source", from)
+            .with("node", node)
+            .with("count", count)
+            .with("cause", cause);
+        self.output.emit(event)?;
+        Ok(())
+    }
+
+    /// What comes with the time.
+    fn routine(&mut self, now: Instant) -> Result<(), Error> {
+        if self.pulse.as_mut().is_some_and(|t| t.rings(now)) {
+            for finding in self.ears.membership.pulses() {
+                if let Some(event) = finding.event(&self.names) {
+                    self.output.emit(event)?;
+                }
+            }
+        }
+        if self.tick.as_mut().is_some_and(|t| t.rings(now)) {
+            self.output.emit(Event::new("tick", "tick"))?;
+        }
+        if let Some(keeper) = &mut self.keeper {
+            if keeper.due(now) {
+                keeper.keep(self.ears.membership.marks(), now);
+            }
+            if let Some(complaint) = keeper.complaint() {
+                let hint = Some("a restart of this command may take what was heard since for new".to_owned());
+                let failure = Failure { fault: Fault::Internal, code: "state-unwritable", message: complaint, hint };
+                self.output.emit(cli::error_event(&failure))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The end: what was counted and not told, and the numbers on disk.
+    fn finish(&mut self, now: Instant) -> Result<(), Error> {
+        for (key, count) in self.ears.rejections.rest() {
+            self.tell_refused(key, count, None, "the same again")?;
+        }
+        if let Some(mut keeper) = self.keeper.take() {
+            keeper.keep(self.ears.membership.marks(), now);
+        }
+        Ok(())
+    }
+}
