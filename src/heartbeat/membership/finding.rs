@@ -73,7 +73,7 @@ impl Finding {
                 Event::new("heartbeat", format!("{node} beats: {status} on {}{after}", name(medium)))
                     .with("node", node)
                     .with("medium", name(medium))
-                    .with("status", status)
+                    .with("st", status)
                     .ms("gap_ms", gap)
                     .with("message", message.to_json())
             }
