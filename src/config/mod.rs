@@ -157,10 +157,14 @@ impl ConfigError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { error, .. } => match error.kind() {
+            Self::Unreadable { path, error } => match error.kind() {
                 io::ErrorKind::PermissionDenied => {
                     Some("run it as root, or as the user that the file belongs to".into())
                 }
+                io::ErrorKind::NotFound if path.ends_with("authkeys") => Some(format!(
+                    "make one, the same on every node: umask 077; printf 'auth 1\\n1 sha1 %s\\n' SECRET >{}",
+                    path.display()
+                )),
                 io::ErrorKind::NotFound => Some(format!("--ha-d names the folder; without it, {DEFAULT_DIR}")),
                 _ => None,
             },

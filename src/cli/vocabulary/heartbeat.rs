@@ -158,5 +158,5 @@ pub(super) const EVENTS: &[EventDoc] = &[
         doc: "How regularly a node was heard on a medium since the last one; with --pulse, and with --human every 5 s.",
         fields: &["node", "medium", "is", "link", "beats", "gap_min_ms", "gap_mean_ms", "gap_max_ms"],
     },
-    EventDoc { name: "tick", tools: LISTEN, doc: "Time has passed; with --tick.", fields: &[] },
+    EventDoc { name: "tick", tools: LISTEN, doc: "Time has passed; with --tick. node is this one.", fields: &["node"] },
 ];

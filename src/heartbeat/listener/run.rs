@@ -52,7 +52,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     let event = Event::new("listening", words).with("node", me.as_str()).with("on", names.clone());
     output.emit(event.with("peers", peers.clone()).ms("deadtime_ms", limits.deadtime))?;
     let membership = Settings {
-        me,
+        me: me.clone(),
         peers,
         media: specs.len(),
         limits,
@@ -72,6 +72,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
             findings: Vec::new(),
             refused: Vec::new(),
         },
+        me,
         names,
         lost: 0,
         looked: now,
@@ -209,6 +210,7 @@ impl Ears {
 
 struct Listener<'a> {
     inlets: Vec<Inlet>,
+    me: String,
     names: Vec<String>,
     ears: Ears,
     /// Frames that the kernel lost unread, so far.
@@ -391,7 +393,7 @@ impl Listener<'_> {
             }
         }
         if self.tick.as_mut().is_some_and(|t| t.rings(now)) {
-            self.output.emit(Event::new("tick", "tick"))?;
+            self.output.emit(Event::new("tick", "tick").with("node", self.me.as_str()))?;
         }
         if let Some(keeper) = &mut self.keeper {
             if keeper.due(now) {
