@@ -1,7 +1,7 @@
 //! lab-bench: measures our commands beside their peers in the same run, and prints Markdown.
 //!
 //! What it measures, each in a file of its own: one call ([`oneshot`]), a client's outage ([`failover`]), what a killed
-//! holder leaves ([`lease`]), the CPU of watching ([`cpu`]). Parts of it run inside a host of the lab, as this same program.
+//! holder leaves ([`lease`]), the CPU of watching ([`cpu`]), heartbeats ([`heartbeat`]). Parts of it run inside a host of the lab, as this same program.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use takeover_lab::{Child, Host, Lab};
 
 mod cpu;
 mod failover;
+mod heartbeat;
 mod lease;
 mod oneshot;
 mod process;
@@ -24,7 +25,18 @@ use oneshot::{Place, Runs};
 use stats::Row;
 
 /// Every command, and the one that may carry libcurl.
-const COMMANDS: [&str; 7] = ["probe-http", "probe-ping", "vip-who", "vip-take", "vip-drop", "garp", "ha-event"];
+const COMMANDS: [&str; 10] = [
+    "probe-http",
+    "probe-ping",
+    "vip-who",
+    "vip-take",
+    "vip-drop",
+    "garp",
+    "ha-event",
+    "ha-conf",
+    "hb-send",
+    "hb-listen",
+];
 const ON_LIBCURL: &str = "probe-http";
 
 /// Measure our commands beside their peers; print Markdown tables. Status 0: every bound is met, 1: one is missed, 70:
@@ -56,6 +68,8 @@ enum Part {
     Failover,
     /// The CPU of a watcher
     Cpu,
+    /// Heartbeats beside the real daemon; as root
+    Heartbeat,
     /// A part of `oneshot`, inside a host
     #[command(hide = true)]
     OneshotInside { url: String, held: String, free: String, own: String },
@@ -108,6 +122,10 @@ fn run(args: &Arguments) -> anyhow::Result<bool> {
         Part::Cpu => {
             println!("Watching\n\n{}", stats::HEAD);
             cpu::measure(&bin, args.peer_faults, &mut row)?;
+        }
+        Part::Heartbeat => {
+            println!("Heartbeats\n\n{}", stats::HEAD);
+            heartbeat::measure(&bin, args.faults, &mut row)?;
         }
         Part::OneshotInside { url, held, free, own } => {
             let place = Place { bin, url: url.clone(), held: held.clone(), free: free.clone(), own: own.clone() };
