@@ -148,5 +148,5 @@ pub const MANUAL: Manual = Manual {
             "A whole silent peer of a real heartbeat.",
         ),
     ],
-    see_also: &["hb-send(8)", "ha-conf(8)", "ha-events(7)", "takeover(7)"],
+    see_also: &["hb-send(8)", "ha-conf(1)", "ha-events(7)", "takeover(7)"],
 };

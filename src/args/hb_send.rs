@@ -134,5 +134,5 @@ pub const MANUAL: Manual = Manual {
             "Say one thing and end.",
         ),
     ],
-    see_also: &["hb-listen(8)", "ha-conf(8)", "ha-events(7)", "takeover(7)"],
+    see_also: &["hb-listen(8)", "ha-conf(1)", "ha-events(7)", "takeover(7)"],
 };
