@@ -111,6 +111,8 @@ pub enum Change {
 struct Link {
     state: LinkState,
     alive: Option<Instant>,
+    /// The end of our own last stall that counts here.
+    distrust: Option<Instant>,
 }
 
 /// The judge of one node.
@@ -123,7 +125,7 @@ pub struct Judge {
     started: Instant,
     alive: Option<Instant>,
     first: Option<Instant>,
-    /// The end of our own last stall.
+    /// The end of our own last stall that counts for the node as a whole.
     distrust: Option<Instant>,
     left: Option<Instant>,
     links: Vec<Link>,
@@ -169,18 +171,15 @@ impl Judge {
         self.limits.warntime.unwrap_or(self.deadtime / 2)
     }
 
-    /// A sign of life on a medium, with the deadtime that the sender announced, if it did. `restarted`: of a new start
-    /// of the node; a goodbye is taken back by that alone, or by a status after a pause: the real daemon goes on to say
-    /// `active` for two seconds after its goodbye.
-    pub fn alive(
-        &mut self,
-        medium: usize,
-        announced: Option<Duration>,
-        restarted: bool,
-        now: Instant,
-        changes: &mut Vec<Change>,
-    ) {
-        if self.state == NodeState::Left && !restarted && self.left.is_some_and(|then| now.since(then) < GOODBYE) {
+    /// A new start of the node: a goodbye of the one before means nothing any more, by whatever message it is first heard.
+    pub fn restarted(&mut self) {
+        self.left = None;
+    }
+
+    /// A sign of life on a medium, with the deadtime that the sender announced, if it did. A goodbye is taken back by a new
+    /// start alone, or by a status after a pause: the real daemon goes on to say `active` for two seconds after its goodbye.
+    pub fn alive(&mut self, medium: usize, announced: Option<Duration>, now: Instant, changes: &mut Vec<Change>) {
+        if self.state == NodeState::Left && self.left.is_some_and(|then| now.since(then) < GOODBYE) {
             return;
         }
         if let Some(deadtime) = announced {
@@ -223,32 +222,41 @@ impl Judge {
             changes.push(Change::Link { medium, was: LinkState::Up, is: LinkState::Dead, cause });
         }
         self.left = goodbye.then_some(now);
+        // A medium on which it was never heard has a whole deadtime again once it is back, and means nothing until then.
+        self.first = None;
         if self.state != NodeState::Left {
             let silent = self.alive.map(|then| now.since(then));
             self.become_(NodeState::Left, "it said that it leaves".to_owned(), silent, changes);
         }
     }
 
-    /// We did not look for `gap`, or (none) could not read all that came: unless the gap is too short to matter to this
-    /// node, its silence counts from now. One silence has the benefit of that doubt once: returns whether it had it
-    /// already, so that a listener that stalls again and again still judges.
-    pub fn stalled(&mut self, gap: Option<Duration>, now: Instant) -> bool {
-        if gap.is_some_and(|gap| gap <= self.deadtime / 2) {
+    /// We did not look for a while, of which the last message may have been lost or lies unread: unless the gap is too
+    /// short to matter to this node, its silence counts from now. Returns whether an earlier stall is not over yet: it is
+    /// not put off again, nor is a silence that was put off once, so that a listener that stalls for ever still judges.
+    pub fn stalled(&mut self, gap: Duration, now: Instant) -> bool {
+        if gap <= self.deadtime / 2 {
             return false;
         }
-        if self.distrust.is_some_and(|then| self.alive.is_none_or(|alive| alive <= then)) {
-            return true;
+        let put_off = |distrust: &mut Option<Instant>, waits: bool, alive: Option<Instant>| {
+            let silent_since = |then: Instant| waits && alive.is_none_or(|alive| alive < then);
+            if distrust.is_some_and(|then| now.since(then) < self.deadtime || silent_since(then)) {
+                return false;
+            }
+            *distrust = Some(now);
+            true
+        };
+        for link in &mut self.links {
+            let alive = if link.state == LinkState::Up { link.alive } else { self.first };
+            put_off(&mut link.distrust, link.state != LinkState::Dead, alive);
         }
-        self.distrust = Some(now);
-        false
-    }
-
-    fn reference(&self, alive: Instant) -> Instant {
-        self.distrust.map_or(alive, |then| then.max(alive))
+        let waits = matches!(self.state, NodeState::Unknown | NodeState::Up | NodeState::Late);
+        // One that was never heard has initdead: a stall before the last deadtime of that put nothing off.
+        let expected = self.started + self.limits.initdead.saturating_sub(self.deadtime);
+        !put_off(&mut self.distrust, waits, self.alive.or(Some(expected)))
     }
 
     fn node_due(&self) -> Option<(Instant, NodeState)> {
-        let alive = self.alive.map(|then| self.reference(then));
+        let alive = self.alive.map(|then| trusted(then, self.distrust));
         match (self.state, alive) {
             (NodeState::Unknown, _) => {
                 let heard_by = self.started + self.limits.initdead;
@@ -269,7 +277,7 @@ impl Judge {
             LinkState::Unknown => self.first,
             LinkState::Dead => None,
         };
-        since.map(|then| self.reference(then) + self.deadtime)
+        since.map(|then| trusted(then, link.distrust) + self.deadtime)
     }
 
     /// When silence will next mean something.
@@ -310,4 +318,9 @@ impl Judge {
         let was = std::mem::replace(&mut self.state, is);
         changes.push(Change::Node { was, is, cause, silent });
     }
+}
+
+/// From when on silence counts.
+fn trusted(alive: Instant, distrust: Option<Instant>) -> Instant {
+    distrust.map_or(alive, |then| then.max(alive))
 }

@@ -16,6 +16,8 @@ pub mod judge;
 pub mod pulse;
 pub mod rejections;
 pub mod replies;
+#[cfg(test)]
+mod tests;
 pub mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -206,20 +208,22 @@ impl Membership {
                 None
             }
         };
-        if admission.is_some_and(Admission::alive) {
+        // A goodbye holds for the whole start of the node: it is one though it had to be sent again.
+        let goodbye = kind == "shutdone" && admission.is_some_and(Admission::accepted);
+        if admission.is_some_and(Admission::alive) || goodbye {
             let announced = message.text("dt").and_then(hexadecimal).filter(|ms| BELIEVABLE.contains(ms));
-            let leaves = kind == "shutdone" || (kind == "status" && message.text("st") == Some("dead"));
+            let leaves = goodbye || (kind == "status" && message.text("st") == Some("dead"));
             if let Some(Admission::Restart { was }) = admission {
                 findings.push(Finding::Restarted { node: source.clone(), was, is: generation });
                 node.answers = Answers::default();
+                node.judge.restarted();
             }
             if leaves {
                 node.judge.left(kind == "shutdone", now, &mut changes);
                 node.window.stop_asking();
             } else if kind == "status" && message.text("dest").is_none() {
                 // As with the real daemon, only its status is life of a node; other messages show that a medium carries.
-                let restarted = matches!(admission, Some(Admission::Restart { .. } | Admission::Baseline));
-                node.judge.alive(medium, announced.map(Duration::from_millis), restarted, now, &mut changes);
+                node.judge.alive(medium, announced.map(Duration::from_millis), now, &mut changes);
             } else if node.judge.state() != NodeState::Left {
                 node.judge.carried(medium, now, &mut changes);
             }
