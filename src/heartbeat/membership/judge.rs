@@ -230,11 +230,11 @@ impl Judge {
         }
     }
 
-    /// We did not look for a while, of which the last message may have been lost or lies unread: unless the gap is too
-    /// short to matter to this node, its silence counts from now. Returns whether an earlier stall is not over yet: it is
+    /// We did not look for `gap`, or (none) could not read all that came: unless the gap is too short to matter to this
+    /// node, its silence counts from now. Returns whether an earlier stall is not over yet: it is
     /// not put off again, nor is a silence that was put off once, so that a listener that stalls for ever still judges.
-    pub fn stalled(&mut self, gap: Duration, now: Instant) -> bool {
-        if gap <= self.deadtime / 2 {
+    pub fn stalled(&mut self, gap: Option<Duration>, now: Instant) -> bool {
+        if gap.is_some_and(|gap| gap <= self.deadtime / 2) {
             return false;
         }
         let put_off = |distrust: &mut Option<Instant>, waits: bool, alive: Option<Instant>| {

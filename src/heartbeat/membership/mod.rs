@@ -331,10 +331,7 @@ impl Membership {
     pub fn stalled(&mut self, gap: Option<Duration>, cause: &str, now: Instant) -> Finding {
         let mut again = false;
         for node in &mut self.nodes {
-            // Nothing more is to be judged of the dead and the gone.
-            if !matches!(node.judge.state(), NodeState::Dead | NodeState::Left) {
-                again |= node.judge.stalled(gap, now);
-            }
+            again |= node.judge.stalled(gap, now);
         }
         // Deadlines have moved back: the entries are early, and looking puts them right.
         Finding::Stalled { gap, again, cause: cause.to_owned() }

@@ -305,7 +305,7 @@ fn a_stall_is_listened_to_for_a_deadtime_and_stalls_without_end_do_not_put_that_
     let mut m = membership();
     m.hear(&status("ha1", 1, 1), 0, at(0));
     m.hear(&status("ha1", 1, 2), 1, at(1));
-    let stall = |m: &mut Membership, ms| match m.stalled(Duration::from_millis(600), "", at(ms)) {
+    let stall = |m: &mut Membership, ms| match m.stalled(Some(Duration::from_millis(600)), "", at(ms)) {
         Finding::Stalled { again, .. } => again,
         other => panic!("{other:?}"),
     };
@@ -326,7 +326,7 @@ fn stalls_without_end_do_not_hide_a_medium_that_is_down() {
     let mut told = Vec::new();
     for turn in 1..=10 {
         m.hear(&status("ha1", 1, 1 + turn), 0, at(600 * turn));
-        m.stalled(Duration::from_millis(600), "", at(600 * turn));
+        m.stalled(Some(Duration::from_millis(600)), "", at(600 * turn));
         told.extend(links(&m.look(at(600 * turn))));
     }
     assert_eq!(told, [(1, LinkState::Up, LinkState::Dead)]);

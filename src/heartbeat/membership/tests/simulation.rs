@@ -408,7 +408,7 @@ impl<'a> World<'a> {
         }
         if gap * 2 > self.shortest() {
             self.tally.count("stalled", true);
-            let told = self.membership.stalled(Duration::from_millis(gap), "slept", at(self.now));
+            let told = self.membership.stalled(Some(Duration::from_millis(gap)), "slept", at(self.now));
             self.tally.count("again", matches!(told, Finding::Stalled { again: true, .. }));
             for model in &mut self.models {
                 model.stalled(self.case, gap, self.now);
@@ -575,7 +575,11 @@ impl<'a> World<'a> {
                     ));
                 }
                 Finding::Stalled { .. } => panic!("not by itself"),
-                Finding::Heartbeat { .. } | Finding::Message { .. } | Finding::Refused { .. } | Finding::Reply(_) => {}
+                Finding::Heartbeat { .. }
+                | Finding::Pulse { .. }
+                | Finding::Message { .. }
+                | Finding::Refused { .. }
+                | Finding::Reply(_) => {}
             }
         }
         for (node, span) in resend {
