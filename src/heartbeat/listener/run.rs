@@ -14,7 +14,7 @@ use crate::cli::output::{Format, Output, OutputError};
 use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{self, Error, Failure};
 use crate::clock::Instant;
-use crate::config::ha_cf::HaCf;
+use crate::config::ha_cf::{Autojoin, HaCf};
 use crate::heartbeat::media::{In, Inlet, Packet, Source};
 use crate::heartbeat::membership::finding::Finding;
 use crate::heartbeat::membership::judge::{Limits, NodeState};
@@ -54,6 +54,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     let membership = Settings {
         me: me.clone(),
         peers,
+        open: args.peers.is_empty() && ha_cf.as_ref().is_some_and(|c| c.autojoin != Autojoin::None),
         media: specs.len(),
         limits,
         standby: args.standby,

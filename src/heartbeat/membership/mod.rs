@@ -43,6 +43,8 @@ pub struct Settings {
     pub me: String,
     /// The nodes of the cluster; without any, whoever has the key.
     pub peers: Vec<String>,
+    /// Others may join, too (`autojoin`).
+    pub open: bool,
     /// How many media there are.
     pub media: usize,
     /// How long is too long.
@@ -169,7 +171,7 @@ impl Membership {
         };
         let n = match self.index.get(&source) {
             Some(n) => *n,
-            None if !self.settings.peers.is_empty() => return Err(Refusal::UnknownNode),
+            None if !self.settings.peers.is_empty() && !self.settings.open => return Err(Refusal::UnknownNode),
             None if self.nodes.len() >= MOST_NODES => return Err(Refusal::TooManyNodes),
             None => self.add(&source, now),
         };

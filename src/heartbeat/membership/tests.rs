@@ -19,6 +19,7 @@ fn settings() -> Settings {
     Settings {
         me: "me".into(),
         peers: vec!["ha1".into(), "ha2".into()],
+        open: false,
         media: 2,
         limits: Limits { deadtime: Duration::from_millis(1000), warntime: None, initdead: Duration::from_millis(5000) },
         standby: false,

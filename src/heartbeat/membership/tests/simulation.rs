@@ -200,6 +200,7 @@ fn settings_of(case: &Case, stored: BTreeMap<String, super::super::Mark>) -> Set
     let ms = Duration::from_millis;
     Settings {
         peers: (0..case.senders.len()).map(name).collect(),
+        open: false,
         media: case.media.len(),
         limits: Limits { deadtime: ms(case.deadtime), warntime: case.warntime.map(ms), initdead: ms(case.initdead) },
         beats: true,
