@@ -33,7 +33,8 @@ use window::{Admission, Mark, Window};
 
 /// Nodes that are kept where none are named: a cluster has a few, an attacker with a key would have any number.
 const MOST_NODES: usize = 4096;
-/// A deadtime that a sender announces is believed within these bounds; beyond them ours is in force.
+/// A deadtime that a sender announces is believed within these bounds, in milliseconds; beyond them the one before stays
+/// in force.
 const BELIEVABLE: std::ops::RangeInclusive<u64> = 1..=86_400_000;
 
 /// Who listens, to whom, and for how long.
@@ -81,14 +82,22 @@ pub struct Membership {
     /// When which node is to be looked at. Never late, perhaps early: a sign of life leaves the entry where it is.
     agenda: BTreeSet<(Instant, usize)>,
     random: u64,
+    /// The shortest deadtime in force; none after one has changed.
+    shortest: Option<Duration>,
 }
 
 impl Membership {
     /// A membership that has heard nobody yet.
     pub fn new(settings: Settings, now: Instant) -> Self {
         let random = settings.seed;
-        let mut membership =
-            Self { settings, nodes: Vec::new(), index: HashMap::new(), agenda: BTreeSet::new(), random };
+        let mut membership = Self {
+            settings,
+            nodes: Vec::new(),
+            index: HashMap::new(),
+            agenda: BTreeSet::new(),
+            random,
+            shortest: None,
+        };
         for peer in membership.settings.peers.clone() {
             if peer != membership.settings.me && !membership.index.contains_key(&peer) {
                 membership.add(&peer, now);
@@ -132,8 +141,9 @@ impl Membership {
     }
 
     /// The shortest deadtime in force: whoever looks less often than twice in it cannot judge.
-    pub fn shortest_deadtime(&self) -> Duration {
-        self.nodes.iter().map(|n| n.judge.deadtime()).fold(self.settings.limits.deadtime, Duration::min)
+    pub fn shortest_deadtime(&mut self) -> Duration {
+        let all = self.nodes.iter().map(|n| n.judge.deadtime());
+        *self.shortest.get_or_insert_with(|| all.fold(self.settings.limits.deadtime, Duration::min))
     }
 
     /// Takes a message whose authentication was verified.
@@ -225,7 +235,11 @@ impl Membership {
                 node.window.stop_asking();
             } else if kind == "status" && message.text("dest").is_none() {
                 // As with the real daemon, only its status is life of a node; other messages show that a medium carries.
+                let before = node.judge.deadtime();
                 node.judge.alive(medium, announced.map(Duration::from_millis), now, &mut changes);
+                if node.judge.deadtime() != before {
+                    self.shortest = None;
+                }
             } else if node.judge.state() != NodeState::Left {
                 node.judge.carried(medium, now, &mut changes);
             }
