@@ -1,5 +1,6 @@
 //! Waiting at the edge: for descriptors, for a deadline on the boot-time clock, for signals.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -16,13 +17,15 @@ use crate::clock::Instant;
 #[derive(Debug)]
 pub struct Waiter {
     timer: TimerFd,
+    /// What the timer is set to: setting it again to the same would cost a busy listener a system call a message.
+    set: Cell<Option<Instant>>,
 }
 
 impl Waiter {
     /// A waiter; it costs one descriptor.
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        Ok(Self { timer: TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)? })
+        Ok(Self { timer: TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?, set: Cell::new(None) })
     }
 
     /// Waits until one of `fds` has something for us or the deadline is reached; returns what each has. Nothing at all
@@ -31,7 +34,10 @@ impl Waiter {
         let mut set: Vec<PollFd> = fds.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
         if let Some(deadline) = deadline {
             let at = TimeSpec::from_duration(deadline.since_boot().max(std::time::Duration::from_nanos(1)));
-            self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+            if self.set.replace(None) != Some(deadline) {
+                self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+            }
+            self.set.set(Some(deadline));
             set.push(PollFd::new(self.timer.as_fd(), PollFlags::POLLIN));
         }
         match poll(&mut set, PollTimeout::NONE) {

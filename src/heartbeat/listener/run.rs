@@ -27,6 +27,10 @@ use crate::heartbeat::wire::{self, Opened};
 
 /// Heartbeat's deadtime.
 const DEADTIME: Duration = Duration::from_secs(30);
+/// Where messages come faster than this one by one, they are taken a few at a time: waking up costs more than a message.
+const BREATH: Duration = Duration::from_millis(2);
+/// So many at once are a flood, which is taken as fast as it comes.
+const FLOOD: u64 = 16;
 /// With --human how regularly nodes beat is what somebody came to see.
 const PULSE: Duration = Duration::from_secs(5);
 
@@ -72,11 +76,15 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
             rejections: Rejections::default(),
             findings: Vec::new(),
             refused: Vec::new(),
+            heard: 0,
         },
         me,
         names,
         lost: 0,
         looked: now,
+        trickle: None,
+        last: now,
+        signalled: false,
         keeper,
         pulse: every(args.pulse.or(human.then_some(PULSE))),
         tick: every(args.tick),
@@ -167,10 +175,13 @@ struct Ears {
     rejections: Rejections<Cause>,
     findings: Vec<Finding>,
     refused: Vec<(Cause, u64, Option<String>, String)>,
+    /// Packets so far.
+    heard: u64,
 }
 
 impl Ears {
     fn hear(&mut self, packet: &Packet, medium: usize, now: Instant) {
+        self.heard += 1;
         if packet.noise > 0 {
             return self.refuse("noise", medium, packet.from, None, now, || {
                 format!("{} bytes on the line belong to no message: is the speed the same at both ends?", packet.noise)
@@ -217,6 +228,11 @@ struct Listener<'a> {
     /// Frames that the kernel lost unread, so far.
     lost: u64,
     looked: Instant,
+    /// When something was last heard, if it was little and soon after what came before.
+    trickle: Option<Instant>,
+    last: Instant,
+    /// A signal waits to be read.
+    signalled: bool,
     keeper: Option<Keeper>,
     pulse: Option<Timer>,
     tick: Option<Timer>,
@@ -229,7 +245,7 @@ impl Listener<'_> {
         let end = args.span.map(|span| began + span);
         loop {
             let now = Instant::now();
-            if signals.arrived().is_some() {
+            if std::mem::take(&mut self.signalled) && signals.arrived().is_some() {
                 self.finish(now)?;
                 return Ok(Answer::Yes);
             }
@@ -279,11 +295,17 @@ impl Listener<'_> {
             .chain([self.ears.membership.deadline(), self.ears.rejections.deadline(), end].into_iter().flatten())
             .chain([look])
             .min();
+        if let Some(then) = self.trickle.take() {
+            let until = deadline.map_or(then + BREATH, |deadline| deadline.min(then + BREATH));
+            std::thread::sleep(until.since(Instant::now()));
+        }
         let ready = waiter.wait(&fds, deadline).map_err(|e| Failure::io("cannot wait", &e))?;
         if stdout_gone(ready[1]) {
             return Err(OutputError::Closed.into());
         }
+        self.signalled = !ready[0].is_empty();
         let now = Instant::now();
+        let before = self.ears.heard;
         for (flags, n) in ready[2..].iter().zip(open) {
             if !flags.is_empty() {
                 let ears = &mut self.ears;
@@ -292,6 +314,11 @@ impl Listener<'_> {
                     self.output.emit(change.event(&self.names[n]))?;
                 }
             }
+        }
+        let heard = self.ears.heard - before;
+        if heard > 0 {
+            self.trickle = (heard < FLOOD && now.since(self.last) < BREATH * 2).then_some(now);
+            self.last = now;
         }
         Ok(())
     }
