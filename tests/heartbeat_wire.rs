@@ -3,10 +3,11 @@
 //! `tests/heartbeat_peer.rs` is about the real daemon alone.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -151,7 +152,8 @@ impl Drop for Ours {
     }
 }
 
-/// What every real node says when it starts, and when a real peer is killed: none of it is about ours.
+/// What every real node says when it starts, when a real peer is killed, and of the load of its own machine: none of it
+/// is about ours.
 const USUAL: &[&str] = &[
     "Core dumps could be lost",
     "core_pattern",
@@ -162,6 +164,8 @@ const USUAL: &[&str] = &[
     "Cannot lock ourselves into memory",
     "No STONITH device configured.",
     "Shared disks are not protected.",
+    "before being called",
+    "too long to execute",
 ];
 
 /// The lines of a real node's log that complain, but for the usual ones and these.
@@ -170,6 +174,18 @@ fn complaints(node: &Node, allowed: &[&str]) -> Vec<String> {
     let complains = |line: &&str| ["WARN:", "ERROR:", "CRIT:", "EMERG:"].iter().any(|level| line.contains(level));
     let odd = |line: &&str| !USUAL.iter().chain(allowed).any(|text| line.contains(text));
     log.lines().filter(complains).filter(odd).map(str::to_owned).collect()
+}
+
+/// What both our commands are told: the name, the keys, which are written, and the folder for state.
+fn common(lab: &Lab, keys: &str) -> String {
+    let dir = folder(lab);
+    write_private(&dir.join("authkeys"), keys);
+    format!("--node b --authkeys {0}/authkeys --state-dir {0}/state", dir.display())
+}
+
+fn write_private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,11 +241,7 @@ fn each_sees_the_other_live_die_and_restart(keys: &str, medium: Medium) {
     let cable = (medium == Medium::Serial).then(Cable::lay);
     let [ha_cf, listen, send, link] = medium.words(&lab, cable.as_ref());
     let keys = format!("auth 1\n1 {keys}\n");
-    let own_keys = folder(&lab).join("authkeys");
-    fs::write(&own_keys, &keys).unwrap();
-    fs::set_permissions(&own_keys, Permissions::from_mode(0o600)).unwrap();
-    let common =
-        format!("--node b --authkeys {} --state-dir {}", own_keys.display(), folder(&lab).join("state").display());
+    let common = common(&lab, &keys);
     let start = || {
         let listen = format!("{common} {listen} --peers a {OUR_TIMES} --standby");
         Ours::start(&lab, &listen, &format!("{common} {send} --every 200ms --deadtime 1s"))
@@ -306,4 +318,128 @@ fn peers_over_ipv6_unicast_with_sha1() {
 #[test]
 fn peers_over_ipv6_multicast_with_crc() {
     each_sees_the_other_live_die_and_restart("crc", Medium::Mcast6);
+}
+
+/// The keys of [`Setup`] where nothing else is said.
+const KEYS: &str = "auth 1\n1 sha1 TestKey123\n";
+
+/// The number of a message that hb-listen printed, in whichever event.
+fn number(event: &Value) -> Option<u64> {
+    u64::from_str_radix(event["message"]["seq"].as_str()?, 16).ok()
+}
+
+/// Waits until a has sent the message of that number.
+#[track_caller]
+fn await_number(ours: &mut Ours, wanted: u64) {
+    ours.next(&format!("message {wanted} of a"), |e| e["node"] == "a" && number(e).is_some_and(|n| n >= wanted));
+}
+
+#[test]
+fn acknowledged_clients_are_not_paused() {
+    const PAUSED: &str = "all clients are now paused";
+    let lab = two();
+    let common = common(&lab, KEYS);
+    let ha_cf = "keepalive 20ms\nwarntime 10\ndeadtime 1\ninitdead 2\nbcast eth0\nauto_failback off\nnode a b\n";
+    let mut a = Node::launch(lab.host("a"), &Setup::new(ha_cf));
+    let listen = format!("{common} --udp 694@eth0 --peers a {OUR_TIMES} --standby --beats");
+    let mut ours = Ours::start(&lab, &listen, &format!("{common} --bcast eth0 --every 20ms"));
+    a.await_up();
+    a.await_status("b", "active");
+    await_number(&mut ours, 700);
+    assert_eq!(a.node_status("b"), "active", "a's clients are answered");
+    assert!(!a.log().contains(PAUSED), "{}", a.log());
+    assert_eq!(complaints(&a, &[]), [""; 0]);
+    assert_eq!(ours.complaints(), [""; 0]);
+    let numbers: BTreeSet<u64> = ours.events.iter().filter(|e| e["node"] == "a").filter_map(number).collect();
+    assert!(numbers.len() >= 600);
+    // And without them they would be: hb-send alone beats on, and acknowledges nothing.
+    terminate(&ours.listen);
+    a.await_log(PAUSED);
+}
+
+#[test]
+fn what_is_lost_both_ways_is_sent_again() {
+    let lab = two();
+    let common = common(&lab, KEYS);
+    let ha_cf = "keepalive 100ms\nwarntime 10\ndeadtime 2\ninitdead 3\nbcast eth0\nauto_failback off\nnode a b\n";
+    let mut a = Node::launch(lab.host("a"), &Setup::new(ha_cf));
+    let listen = format!("{common} --udp 694@eth0 --peers a --deadtime 2s --initdead 3s --standby --beats");
+    let mut ours = Ours::start(&lab, &listen, &format!("{common} --bcast eth0 --every 100ms --deadtime 2s"));
+    a.await_up();
+    a.await_status("b", "active");
+    ours.node_is("a", "up");
+    ours.look();
+    let first = ours.events.iter().filter(|e| e["node"] == "a").filter_map(number).max().unwrap();
+
+    lab.host("a").loss(20);
+    await_number(&mut ours, first + 100);
+    lab.host("a").loss(0);
+    let last = first + 100;
+    let deadline = Instant::now() + LONG;
+    let unheard = loop {
+        ours.look();
+        let heard: BTreeSet<u64> = ours.events.iter().filter(|e| e["node"] == "a").filter_map(number).collect();
+        let unheard: Vec<u64> = (first..=last).filter(|n| !heard.contains(n)).collect();
+        if unheard.is_empty() || Instant::now() > deadline {
+            break unheard;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(unheard, [0; 0], "all that a said was had in the end");
+    let replies = |ours: &mut Ours, why: &str| ours.all("reply").iter().filter(|e| e["why"] == why).count();
+    let (asked, answered) = (replies(&mut ours, "gap"), replies(&mut ours, "rexmit"));
+    assert!(asked > 0 && answered > 0, "we asked {asked} times, and were asked {answered} times");
+    let healed = |log: &str| {
+        let lost = log.rfind("lost packet(s) for [b]");
+        lost.is_some_and(|at| log[at..].contains("No pkts missing from b!"))
+    };
+    while !healed(&a.log()) {
+        assert!(Instant::now() < deadline, "a still misses messages of ours");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(a.node_status("b"), "active");
+    assert_eq!(a.link_status("b", "eth0"), "up");
+    // A real peer causes the first of these as well.
+    assert_eq!(complaints(&a, &["lost packet(s) for [b]"]), [""; 0]);
+    assert_eq!(ours.complaints(), [""; 0]);
+    let states: Vec<Value> = ours.all("node").into_iter().map(|e| e["is"].clone()).collect();
+    assert!(!states.contains(&"dead".into()), "{states:?}");
+}
+
+#[test]
+fn a_peer_by_the_same_files_sees_a_take_its_leave() {
+    let lab = two();
+    let (ip_a, ip_b) = (lab.host("a").ip(), lab.host("b").ip());
+    let media = format!("udpport 694\nmcast eth0 239.0.0.43 694 1 0\nucast eth0 {ip_a}\nucast eth0 {ip_b}\n");
+    let setup =
+        Setup::new(&format!("{TIMES}{media}auto_failback off\nnode a b\n")).authkeys("auth 2\n1 crc\n2 sha1 Shared\n");
+    let mut a = Node::launch(lab.host("a"), &setup);
+    let ha_d = folder(&lab).join("ha.d");
+    fs::create_dir(&ha_d).unwrap();
+    fs::copy(a.dir().join("ha.d/ha.cf"), ha_d.join("ha.cf")).unwrap();
+    write_private(&ha_d.join("authkeys"), &fs::read_to_string(a.dir().join("ha.d/authkeys")).unwrap());
+    // The name of this node is its host's.
+    let common = format!("--ha-d {} --state-dir {}", ha_d.display(), folder(&lab).join("state").display());
+    let mut ours = Ours::start(&lab, &format!("{common} --standby"), &common);
+    a.await_up();
+    ours.node_is("a", "up");
+    a.await_status("b", "active");
+    assert_eq!(a.link_status("b", "eth0"), "up");
+    for medium in ["mcast:239.0.0.43:694@eth0", "udp:694@eth0"] {
+        let up = |e: &Value| e["event"] == "link" && e["medium"] == medium && e["is"] == "up";
+        ours.mark = 0;
+        ours.next(&format!("link up on {medium}"), up);
+    }
+    assert_eq!(complaints(&a, &[]), [""; 0]);
+    assert!(a.stop(), "a ends by itself: {}", a.log());
+    ours.node_is("a", "left");
+    a.start_again();
+    ours.next("a has started again", |e| e["event"] == "restarted" && e["node"] == "a");
+    a.await_status("b", "active");
+    assert_eq!(complaints(&a, &[]), [""; 0]);
+    assert_eq!(ours.complaints(), [""; 0]);
+    ours.kill();
+    a.await_status("b", "dead");
+    let dead: Vec<Value> = ours.all("node").into_iter().filter(|e| e["is"] == "dead").collect();
+    assert_eq!(dead, [Value::Null; 0], "a was never silent without a word");
 }
