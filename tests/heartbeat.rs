@@ -27,7 +27,7 @@ use takeover_lab::{Child, Lab, Signal, tool};
 
 /// Below the ports that the kernel hands out by itself, so that nobody else has it on an address of ours.
 const PORT: u16 = 6940;
-const KEYS: &str = "auth 1\n1 sha1 a secret\n";
+const KEYS: &str = "auth 1\n1 sha1 a-secret\n";
 
 /// A folder with keys, and an address of the loopback that no other test has.
 struct Setup {
@@ -74,7 +74,10 @@ impl Setup {
     }
 
     fn run(&self, name: &str, line: &str) -> support::Run {
-        support::run(name, &self.words(line))
+        // A call that is not refused goes on for ever.
+        let mut command = Command::new("timeout");
+        command.args(["-k", "1", "30"]).arg(tool(name)).args(self.words(line)).stdin(Stdio::null());
+        support::finish(&mut command)
     }
 
     fn start(&self, name: &str, line: &str) -> Child {
@@ -182,7 +185,6 @@ fn wrong_words_are_refused_with_a_hint() {
         ("hb-listen", "--node a --udp nonsense".to_owned(), 64, "usage", ""),
         ("hb-send", "--node a --ucast 127.0.0.1:99999".to_owned(), 64, "usage", ""),
         ("hb-send", "--node a --bcast lo/x".to_owned(), 64, "usage", ""),
-        ("hb-send", "--node a --serial ttyS0@9601".to_owned(), 64, "usage", ""),
         ("hb-send", format!("--node A!B --ucast {udp}"), 64, "usage", ""),
         ("hb-send", format!("--node a --ucast {udp} --status"), 64, "usage", ""),
         ("hb-send", format!("--node a --ucast {udp} surplus"), 64, "usage", ""),
@@ -299,4 +301,320 @@ fn a_restart_is_known_as_one_and_a_second_speaker_is_refused() {
     let listen = format!("--node me --udp {} --state-dir {}", s.at(2), s.path("state"));
     let _ear = s.listen(&listen);
     s.run("hb-listen", &listen).ends_with(69);
+}
+
+#[test]
+fn what_attackers_send_neither_counts_nor_raises_the_dead() {
+    let s = Setup::new();
+    let listen = format!("--node me --udp {} --beats --peers a,b --state-dir {}", s.at(1), s.path("seen"));
+    let send = format!("--node a --ucast {} --ucast {} --every 10ms --deadtime 500ms", s.at(1), s.at(2));
+    let send = format!("{send} --state-dir {}", s.path("own"));
+    let recorder = Recorder::at(&s.at(2));
+    let mut ear = s.listen(&listen);
+    let mut a = s.start("hb-send", &send);
+    let mut generation = a.next_event("sending", LONG)["generation"].as_u64().unwrap();
+    beats(&mut ear, "a", 5);
+    a.kill();
+    let first = recorder.take();
+    let mut a = s.start("hb-send", &send);
+    generation += 1;
+    ear.next_event("restarted", LONG);
+    beats(&mut ear, "a", 5);
+
+    // While it lives: nothing of this is believed, and it stays up.
+    let message = |node: &str, generation: u64, seq: u64| {
+        let message = Message::default().with("t", "status").with("st", "dead").with("src", node);
+        message.with("seq", format!("{seq:x}")).with("hg", format!("{generation:x}")).with("ts", "1").with("ttl", "3")
+    };
+    let (wrong, right) = (Key::new(1, Method::Sha1, b"a-guess"), Key::new(1, Method::Sha1, b"a-secret"));
+    let forged = wire::seal(&message("a", generation + 9, 1), &wrong, Shape::Netstring);
+    s.refused(&mut ear, &[forged], "bad-digest");
+    let tampered = |datagram: &[u8]| {
+        let at = datagram.windows(3).position(|w| w == b"hg=").unwrap() + 3;
+        let mut datagram = datagram.to_vec();
+        datagram[at] = if datagram[at] == b'7' { b'8' } else { b'7' };
+        datagram
+    };
+    s.refused(&mut ear, &[tampered(&first[0])], "bad-digest");
+    let unknown = Key::new(7, Method::Sha1, b"a-secret");
+    s.refused(&mut ear, &[wire::seal(&message("a", generation + 9, 1), &unknown, Shape::Classic)], "unknown-key");
+    s.refused(&mut ear, &[wire::seal(&message("x", 1, 1), &right, Shape::Netstring)], "unknown-node");
+    s.refused(&mut ear, &[vec![b'x'; 65_000]], "malformed");
+    s.refused(&mut ear, &[b""], "malformed");
+    let half = &first[0][..first[0].len() / 2];
+    let ip = s.attack(&[half]);
+    ear.next_where("truncated", LONG, |v| v["event"] == "rejected" && v["source"] == *ip);
+    s.refused(&mut ear, &first[..1], "replayed-generation");
+    beats(&mut ear, "a", 5);
+    assert_eq!(states(&ear, "a"), ["up"]);
+
+    // After its death.
+    a.kill();
+    let second = recorder.take();
+    node(&mut ear, "a", "dead");
+    let live = ear.seen().len();
+    let replayed = s.refused(&mut ear, &second, "replayed-sequence");
+    assert_eq!(replayed["node"], "a");
+    s.refused(&mut ear, &first, "replayed-generation");
+    // The node b is heard after all that.
+    let mut b = s.start("hb-send", &format!("--node b --ucast {} --every 10ms", s.at(1)));
+    beats(&mut ear, "b", 3);
+    assert!(ear.seen()[live..].iter().all(|v| v["event"] != "heartbeat" || v["node"] != "a"));
+    assert_eq!(states(&ear, "a").last().unwrap(), "dead");
+    b.kill();
+
+    // After a restart of the listener, orderly or not: a generation is never forgotten.
+    end(ear);
+    let mut ear = s.listen(&listen);
+    s.refused(&mut ear, &second, "replayed-sequence");
+    s.refused(&mut ear, &first, "replayed-generation");
+    ear.kill();
+    let mut ear = s.listen(&listen);
+    s.refused(&mut ear, &first, "replayed-generation");
+    assert_eq!(states(&ear, "a"), Vec::<String>::new());
+    let events = end(ear);
+    let last = events.iter().rfind(|v| v["event"] == "rejected").unwrap();
+    assert_eq!(last["count"], first.len() - 1, "the others are counted at the end");
+}
+
+#[test]
+fn a_flood_of_garbage_hides_no_death_and_makes_none() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let resident = |ear: &Child| -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", ear.pid())).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let mut mouths =
+        ["a", "b"].map(|me| s.start("hb-send", &format!("--node {me} --ucast {} --every 50ms --deadtime 3s", s.at(1))));
+    beats(&mut ear, "a", 2);
+    beats(&mut ear, "b", 2);
+    let before = resident(&ear);
+    let (done, sent) = (AtomicBool::new(false), AtomicU32::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let socket = UdpSocket::bind((format!("{}.99", s.net), 0)).unwrap();
+            socket.connect(s.at(1)).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                let _ = socket.send(&[b'x'; 250]);
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // Whatever fails in here, the flood ends.
+        struct Stop<'a>(&'a AtomicBool);
+        impl Drop for Stop<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _stop = Stop(&done);
+        ear.next_event("rejected", LONG);
+        mouths[0].kill();
+        node(&mut ear, "a", "dead");
+        beats(&mut ear, "b", 3);
+    });
+    let grown = resident(&ear).saturating_sub(before);
+    eprintln!("{} datagrams of garbage; the listener grew by {grown} kB", sent.load(Ordering::Relaxed));
+    assert!(grown <= 2048, "{grown} kB");
+    assert_eq!(states(&ear, "b"), ["up"]);
+    assert!(sent.load(Ordering::Relaxed) > 10_000);
+}
+
+#[test]
+fn a_frozen_listener_knows_that_it_was_frozen() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let deadtime = Duration::from_secs(1);
+    let _a = s.start("hb-send", &format!("--node a --ucast {} --every 20ms --deadtime 1s", s.at(1)));
+    beats(&mut ear, "a", 2);
+    ear.stop();
+    thread::sleep(2 * deadtime);
+    ear.cont();
+    let stalled = ear.next_event("stalled", LONG);
+    assert!(stalled["gap_ms"].as_f64().unwrap() >= 1500.0, "{stalled}");
+    beats(&mut ear, "a", 60);
+    assert_eq!(states(&ear, "a"), ["up"]);
+}
+
+#[test]
+fn a_frozen_sender_comes_back_as_a_new_start() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    for state in ["", " --state-dir"] {
+        let state = if state.is_empty() { String::new() } else { format!("{state} {}", s.path("own")) };
+        let me = if state.is_empty() { "a" } else { "b" };
+        let mut mouth =
+            s.start("hb-send", &format!("--node {me} --ucast {} --every 20ms --deadtime 300ms{state}", s.at(1)));
+        let first = mouth.next_event("sending", LONG)["generation"].as_u64().unwrap();
+        beats(&mut ear, me, 2);
+        mouth.stop();
+        node(&mut ear, me, "dead");
+        mouth.cont();
+        let stalled = mouth.next_event("stalled", LONG);
+        assert_eq!(stalled["generation"], first + 1);
+        ear.next_where("restarted", LONG, |v| v["event"] == "restarted" && v["node"] == *me);
+        node(&mut ear, me, "up");
+    }
+    assert!(ear.seen().iter().all(|v| v["event"] != "rejected"));
+}
+
+#[test]
+fn orders_on_stdin_are_obeyed_and_nonsense_is_named() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let mut a = s.start("hb-send", &format!("--node a --ucast {} --every 10ms --beats -", s.at(1)));
+    beats(&mut ear, "a", 2);
+    let nonsense = [
+        "nonsense",
+        "[]",
+        "{}",
+        "{\"event\":7}",
+        "{\"event\":\"send\"}",
+        "{\"event\":\"send\",\"message\":{}}",
+        "{\"event\":\"send\",\"message\":{\"t\":\"x\",\"src\":\"b\"}}",
+        "{\"event\":\"order\"}",
+        "{\"event\":\"order\",\"status\":\"two\\nlines\"}",
+        "{\"event\":\"order\",\"first_seq\":5,\"last_seq\":4}",
+        "{\"event\":\"reply\",\"first_seq\":-1}",
+        "{\"event\":\"order\",\"fields\":{\"hg\":\"ff\"}}",
+    ];
+    for line in nonsense {
+        a.say(line);
+        let ignored = a.next_event("ignored-order", LONG);
+        assert!(!ignored["cause"].as_str().unwrap().is_empty());
+    }
+    let big = json!({"event": "send", "message": {"t": "big", "x": "y".repeat(70_000)}});
+    let fields = json!({"event": "order", "fields": {"x": "y".repeat(70_000)}});
+    for too_long in [big, fields] {
+        a.say(&too_long.to_string());
+        let cause = a.next_event("ignored-order", LONG)["cause"].clone();
+        assert!(cause.as_str().unwrap().contains("is longer"), "{cause}");
+    }
+    a.say("{\"event\":\"node\",\"node\":\"b\"}");
+    a.say(r#"{"event":"send","message":{"t":"ask_resources","rsc_hold":"all"}}"#);
+    let sent = a.next_where("sent", LONG, |v| v["event"] == "sent" && v["why"] == "send");
+    assert_eq!(sent["kind"], "ask_resources");
+    let message = ear.next_event("message", LONG);
+    assert_eq!((&message["node"], &message["message"]["rsc_hold"]), (&"a".into(), &"all".into()));
+    assert_eq!(number(&message), sent["number"].as_u64().unwrap());
+    a.say(r#"{"event":"order","status":"up"}"#);
+    let status = a.next_event("status", LONG);
+    assert_eq!((&status["was"], &status["is"]), (&"active".into(), &"up".into()));
+    ear.next_where("status", LONG, |v| v["event"] == "heartbeat" && v["st"] == "up");
+    a.say(r#"{"event":"order","fields":{"colour":"red"}}"#);
+    ear.next_where("field", LONG, |v| v["event"] == "heartbeat" && v["message"]["colour"] == "red");
+    a.say(r#"{"event":"order","first_seq":1,"last_seq":2}"#);
+    for _ in 0..2 {
+        a.next_where("resend", LONG, |v| v["event"] == "sent" && v["why"] == "resend");
+    }
+    // What was ignored took no number: nothing was missed.
+    assert!(ear.seen().iter().all(|v| v["event"] != "reply" || v["why"] != "gap"));
+    drop(a.stdin());
+    a.next_event("orders-ended", LONG);
+    for _ in 0..5 {
+        a.next_where("beat", LONG, |v| v["event"] == "sent" && v["why"] == "beat");
+    }
+    end(a);
+    let mut once = s.start("hb-send", &format!("--node c --ucast {} --count 0 -", s.at(1)));
+    once.say(r#"{"event":"send","message":{"t":"ask_resources","info":"me"}}"#);
+    drop(once.stdin());
+    assert_eq!(once.wait(LONG), 0);
+    ear.next_where("one message", LONG, |v| v["event"] == "message" && v["node"] == "c");
+}
+
+#[test]
+fn whatever_stdin_and_stdout_do_it_beats() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let mut a = s.start("hb-send", &format!("--node a --ucast {} --every 20ms --deadtime 3s -", s.at(1)));
+    beats(&mut ear, "a", 2);
+    let mut stdin = a.stdin().unwrap();
+    let flood = thread::spawn(move || {
+        let line = json!({"event": "heartbeat", "node": "b", "message": {"t": "status", "x": "y".repeat(200)}});
+        let lines = format!("{line}\n").repeat(1000);
+        (0..100).for_each(|_| stdin.write_all(lines.as_bytes()).unwrap());
+    });
+    beats(&mut ear, "a", 10);
+    a.next_event("orders-ended", LONG);
+    flood.join().unwrap();
+    beats(&mut ear, "a", 10);
+    assert_eq!(states(&ear, "a"), ["up"]);
+    assert!(a.seen().iter().all(|v| !["ignored-order", "stalled"].contains(&v["event"].as_str().unwrap())));
+
+    // Nobody reads: the pipe is full after some hundred lines.
+    let mut mute = Command::new(tool("hb-send"));
+    mute.args(s.words(&format!("--node c --ucast {} --every 1ms --deadtime 10s --beats", s.at(1))));
+    let mut mute = mute.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let late = ear.look(LONG, |v| v["event"] == "heartbeat" && v["node"] == "c" && number(v) > 1500);
+    // And now nobody can: it ends.
+    drop(mute.stdout.take());
+    let pid = mute.id();
+    let waiter = thread::spawn(move || mute.wait().unwrap());
+    eventually("the end of a sender that nobody reads", || {
+        waiter.is_finished() || !Path::new(&format!("/proc/{pid}")).exists()
+    });
+    assert_eq!(waiter.join().unwrap().code(), Some(75));
+    late.unwrap();
+}
+
+#[test]
+fn keys_are_changed_one_node_at_a_time() {
+    let s = Setup::new();
+    let (one, two) = (s.keys("one", KEYS, 0o600), s.keys("two", "auth 2\n2 sha256 another\n", 0o600));
+    let both = s.keys("both", "auth 1\n1 sha1 a-secret\n2 sha256 another\n", 0o600);
+    let send = |me: &str, keys: &str, n| {
+        s.start(
+            "hb-send",
+            &format!("--node {me} --ucast {} --every 10ms --state-dir {} --authkeys {keys}", s.at(n), s.path(me)),
+        )
+    };
+    let listen =
+        |me: &str, keys: &str, n| s.listen(&format!("--node {me} --udp {} --beats --authkeys {keys}", s.at(n)));
+    let (mut at_a, mut at_b) = (listen("a", &both, 1), listen("b", &both, 2));
+    let mut a = send("a", &one, 2);
+    let _b = send("b", &two, 1);
+    beats(&mut at_a, "b", 3);
+    beats(&mut at_b, "a", 3);
+    a.kill();
+    let _a = send("a", &two, 2);
+    at_b.next_event("restarted", LONG);
+    beats(&mut at_b, "a", 3);
+    assert!(at_b.seen().iter().chain(at_a.seen()).all(|v| v["event"] != "rejected"));
+    // Who has not got the new key yet says so.
+    let mut old = listen("b", &one, 1);
+    assert_eq!(old.next_event("rejected", LONG)["reason"], "unknown-key");
+}
+
+#[test]
+fn two_silent_peers_heal_what_the_cable_loses() {
+    let lab = Lab::up(&[("a", "10.8.0.1/24"), ("b", "10.8.0.2/24")]);
+    let s = Setup::new();
+    let peer = |me: &str, other: &str| {
+        let common = format!("--node {me} --authkeys {}", s.path("authkeys"));
+        let listen =
+            format!("{} {common} --udp 694@eth0 --standby --beats --deadtime 20s", tool("hb-listen").display());
+        let send = format!("{} {common} --ucast {other}:694 --every 20ms -", tool("hb-send").display());
+        let mut command = lab.host(me).command("sh");
+        command.arg("-c").arg(format!("exec 3>&1; {listen} | tee /dev/fd/3 | {send} >/dev/null"));
+        Child::spawn(command)
+    };
+    let (mut a, mut b) = (peer("a", "10.8.0.2"), peer("b", "10.8.0.1"));
+    node(&mut a, "b", "up");
+    node(&mut b, "a", "up");
+    let acknowledged = |v: &Value| v["event"] == "message" && v["message"]["t"] == "NS_ackmsg";
+    a.next_where("acknowledgement", LONG, acknowledged);
+    b.next_where("acknowledgement", LONG, acknowledged);
+    lab.host("a").loss(20);
+    let of_a = |v: &Value| v["event"] == "heartbeat" && v["node"] == "a";
+    let from = number(&b.next_where("heartbeat", LONG, of_a));
+    let mut missing: Vec<u64> = (from + 1..=from + 150).collect();
+    while !missing.is_empty() {
+        let event = b.next_where("heartbeat or loss", LONG, |v| of_a(v) || v["event"] == "lost");
+        assert_eq!(event["event"], "heartbeat", "20 tries, and 20 % are lost: {event}");
+        let got = number(&event);
+        missing.retain(|n| *n != got);
+    }
+    assert!(b.seen().iter().any(|v| v["event"] == "reply" && v["why"] == "gap"));
+    assert_eq!(states(&b, "a"), ["up"]);
 }
