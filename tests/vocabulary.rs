@@ -3,7 +3,11 @@
 //! A row of [`RUNS`] is a call that works on any machine. What needs a network stands in the tests of its command, which
 //! read their output through the same `Run::events`.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
+
+use std::ffi::OsStr;
 
 #[path = "../examples/generate/pages/mod.rs"]
 #[allow(dead_code)]
@@ -14,22 +18,51 @@ use support::{problems, run};
 /// A call, its exit status, and the events that it prints.
 type Row = (&'static str, &'static [&'static str], i32, &'static [&'static str]);
 
+/// In a row: a file with a key, which nobody else may read.
+const KEYS: &str = "KEYS";
+
 const RUNS: &[Row] = &[
     ("ha-event", &["note", "cause=x"], 0, &["note"]),
     ("ha-event", &["--seq", "3", "note"], 0, &["note"]),
     ("ha-event", &["error", "code=c", "message=m"], 0, &["error"]),
     ("ha-event", &["--tool", "vip-take", "held", "address=192.0.2.1", "macs=a,b", "mine=false"], 0, &["held"]),
     ("ha-event", &["--tool", "vip-take", "held", "colour=red"], 64, &["error"]),
+    ("hb-send", &["--node", "a", "--authkeys", KEYS], 64, &["error"]),
+    ("hb-send", &["--node", "a", "--authkeys", "/dev/null/none", "--ucast", "127.0.0.1"], 78, &["error"]),
+    (
+        "hb-send",
+        &["--node", "a", "--authkeys", KEYS, "--serial", "/dev/null/none", "--count", "1", "--realtime"],
+        69,
+        &["realtime", "sending", "medium", "dropped", "error"],
+    ),
+    ("hb-listen", &["--node", "a", "--authkeys", KEYS], 64, &["error"]),
+    (
+        "hb-listen",
+        &["--node", "a", "--authkeys", KEYS, "--serial", "/dev/null/none", "--until", "unknown:b"],
+        0,
+        &["listening", "medium"],
+    ),
+    (
+        "hb-listen",
+        &["--node", "a", "--authkeys", KEYS, "--serial", "/dev/null/none", "--for", "1ms", "--until", "up:b"],
+        75,
+        &["listening", "medium", "error"],
+    ),
 ];
 
 #[test]
 fn every_row_prints_what_the_manual_says() {
+    let keys = std::env::temp_dir().join(format!("takeover-vocabulary-{}", std::process::id()));
+    std::fs::write(&keys, "auth 1\n1 sha1 secret\n").unwrap();
+    std::fs::set_permissions(&keys, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     for (name, args, status, events) in RUNS {
-        let run = run(name, args);
+        let args: Vec<&OsStr> = args.iter().map(|a| if *a == KEYS { keys.as_os_str() } else { a.as_ref() }).collect();
+        let run = run(name, &args);
         run.ends_with(*status);
         let got: Vec<String> = run.events().iter().filter_map(|e| e["event"].as_str().map(str::to_owned)).collect();
         assert_eq!(got, *events, "{run:#?}");
     }
+    let _ = std::fs::remove_file(&keys);
 }
 
 /// `ha-event` can print every event that is documented, for every command that prints it.

@@ -32,6 +32,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const DEADTIME: Duration = Duration::from_secs(30);
 /// Heartbeat's default real-time priority.
 const PRIORITY: u8 = 1;
+/// What a UDP datagram holds over IPv4 (RFC 791, RFC 768).
+const LONGEST_DATAGRAM: usize = 65_507;
 /// Orders taken between two looks at the clock.
 const ORDERS: usize = 16;
 /// How long the last messages may take on a slow line before this command ends.
@@ -339,28 +341,44 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             Ok(None) => Ok(()),
             Ok(Some((why, Order::Say(message)))) => {
                 let kind = message.text("t").unwrap_or_default().to_owned();
+                let before = self.speaker.seq();
                 let bytes = self.speaker.say(message, &present());
-                if bytes.iter().any(|b| b.len() > wire::MAX_MESSAGE) {
-                    return self
-                        .ignored(&format!("a message of type {kind} is longer than {} bytes", wire::MAX_MESSAGE));
+                if let Some(limit) = self.too_long(&bytes) {
+                    self.speaker.take_back(before);
+                    return self.ignored(&format!("a message of type {kind} is longer than {limit} bytes"));
                 }
                 self.send(&bytes, now)?;
                 self.sent(why, &kind, why == "reply")
             }
             Ok(Some((_, Order::Resend { span, node }))) => self.resend(span, node.as_deref(), now),
             Ok(Some((_, Order::Status { status, extra }))) => {
-                if let Some(extra) = extra {
-                    self.speaker.set_extra(extra);
-                }
+                let before = self.speaker.seq();
+                let extra = extra.map(|extra| self.speaker.set_extra(extra));
                 let is = status.unwrap_or_else(|| self.speaker.status().to_owned());
                 let was = self.speaker.set_status(&is);
-                self.beat("send", now)?;
+                let bytes = self.speaker.beat(&present());
+                if let Some(limit) = self.too_long(&bytes) {
+                    // Every beat would be, and nobody would hear them.
+                    self.speaker.take_back(before);
+                    self.speaker.set_status(&was);
+                    extra.map(|extra| self.speaker.set_extra(extra));
+                    return self.ignored(&format!("a heartbeat with that is longer than {limit} bytes"));
+                }
+                self.send(&bytes, now)?;
+                self.sent("send", "status", true)?;
                 let event = Event::new("status", format!("beats say {is} (was {was})"));
                 self.output.emit(event.with("was", was).with("is", is))?;
                 Ok(())
             }
             Err(cause) => self.ignored(&cause),
         }
+    }
+
+    /// The limit, where a message is longer than what one of the media takes.
+    fn too_long(&self, bytes: &[Vec<u8>]) -> Option<usize> {
+        let datagrams = self.outlets.iter().any(|outlet| !outlet.is_serial());
+        let limit = if datagrams { wire::MAX_MESSAGE.min(LONGEST_DATAGRAM) } else { wire::MAX_MESSAGE };
+        bytes.iter().any(|b| b.len() > limit).then_some(limit)
     }
 
     fn ignored(&mut self, cause: &str) -> Result<(), Error> {

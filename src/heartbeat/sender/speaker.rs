@@ -75,9 +75,9 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Speaker<S> {
         std::mem::replace(&mut self.status, status.to_owned())
     }
 
-    /// Fields that every heartbeat carries from now on.
-    pub fn set_extra(&mut self, extra: Vec<(String, String)>) {
-        self.extra = extra;
+    /// Changes the fields that every heartbeat carries beside its own; returns what they were.
+    pub fn set_extra(&mut self, extra: Vec<(String, String)>) -> Vec<(String, String)> {
+        std::mem::replace(&mut self.extra, extra)
     }
 
     /// The generation that messages carry.
@@ -139,6 +139,13 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Speaker<S> {
         bytes
     }
 
+    /// Takes back the last message, which was not sent: `seq` is the last number before it, and the next message has its
+    /// number. Otherwise everybody would ask for it again and again.
+    pub fn take_back(&mut self, seq: u64) {
+        self.history.retain(|said| said.seq <= seq);
+        self.seq = seq;
+    }
+
     /// Answers a request for messages of ours: those that are to be sent again, and the span that cannot be.
     pub fn resend(&mut self, span: Span, now: Instant) -> (Vec<Vec<Vec<u8>>>, Option<Span>) {
         let last = span.last.min(span.first.saturating_add(PER_REQUEST - 1));
@@ -195,6 +202,21 @@ mod tests {
         let ack = Message::default().with("t", "NS_ackmsg").with("dest", "ha2").with("ackseq", "a");
         assert_eq!(words(&s.say(ack, &present)), "t=NS_ackmsg dest=ha2 ackseq=a src=ha1 hg=10 ts=6b009ee7 ttl=3");
         assert_eq!(s.seq(), 1, "control messages are not numbered");
+    }
+
+    #[test]
+    fn what_was_taken_back_leaves_no_gap() {
+        let mut s = speaker();
+        s.beat(&Present::default());
+        let long = s.say(Message::default().with("t", "long"), &Present::default());
+        s.take_back(1);
+        assert_eq!(s.resend(Span { first: 2, last: 2 }, Instant::at(Duration::ZERO)), (vec![], None));
+        let next = s.beat(&Present::default());
+        assert!(words(&long).contains("seq=2 ") && words(&next).contains("seq=2 "));
+        assert_eq!(s.resend(Span { first: 2, last: 2 }, Instant::at(Duration::ZERO)).0, [next]);
+        s.say(Message::default().with("t", "NS_ackmsg"), &Present::default());
+        s.take_back(2);
+        assert_eq!(s.seq(), 2);
     }
 
     #[test]
