@@ -494,7 +494,7 @@ fn orders_on_stdin_are_obeyed_and_nonsense_is_named() {
     a.say("{\"event\":\"node\",\"node\":\"b\"}");
     a.say(r#"{"event":"send","message":{"t":"ask_resources","rsc_hold":"all"}}"#);
     let sent = a.next_where("sent", LONG, |v| v["event"] == "sent" && v["why"] == "send");
-    assert_eq!(sent["kind"], "ask_resources");
+    assert_eq!(sent["type"], "ask_resources");
     let message = ear.next_event("message", LONG);
     assert_eq!((&message["node"], &message["message"]["rsc_hold"]), (&"a".into(), &"all".into()));
     assert_eq!(number(&message), sent["number"].as_u64().unwrap());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::{Error, Failure};
-use crate::config::{self, ha_cf::HaCf};
+use crate::config::{self, Problem, ha_cf::HaCf};
 use crate::heartbeat::membership::is_node_name;
 use crate::heartbeat::wire::authentication::Keyring;
 
@@ -17,24 +17,29 @@ const AUTHKEYS: &str = "/etc/ha.d/authkeys";
 pub fn ha_cf(tool: &str, dir: Option<&Path>) -> Result<Option<HaCf>, Error> {
     let Some(dir) = dir else { return Ok(None) };
     let parsed = config::load_ha_cf(dir)?;
-    for problem in &parsed.problems {
-        crate::cli::eprint_line(&format!("{tool}: {problem}"));
-    }
+    warn(tool, &parsed.problems);
     Ok(Some(parsed.content))
 }
 
-/// Reads the keys: those of `file`, else of the folder, else of heartbeat's own place.
+fn warn(tool: &str, problems: &[Problem]) {
+    for problem in problems {
+        crate::cli::eprint_line(&format!("{tool}: {problem}"));
+    }
+}
+
+/// Reads the keys: those of `file`, else of the folder, else of heartbeat's own place. Warnings go to stderr.
 ///
 /// # Errors
 /// The file cannot be read, may be read or written by others, or has an error.
-pub fn keyring(file: Option<&Path>, dir: Option<&Path>) -> Result<Keyring, Error> {
+pub fn keyring(tool: &str, file: Option<&Path>, dir: Option<&Path>) -> Result<Keyring, Error> {
     let path = match (file, dir) {
         (Some(file), _) => file.to_owned(),
         (None, Some(dir)) => dir.join("authkeys"),
         (None, None) => AUTHKEYS.into(),
     };
-    let keys = config::load_authkeys(&path)?.content;
-    keys.keyring().ok_or_else(|| {
+    let parsed = config::load_authkeys(&path)?;
+    warn(tool, &parsed.problems);
+    parsed.content.keyring().ok_or_else(|| {
         let message = format!("{}: the keys make no ring", path.display());
         Failure { fault: crate::cli::exit::Fault::Configuration, code: "configuration", message, hint: None }.into()
     })

@@ -7,7 +7,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     text("medium", "a medium by its name, such as udp:694@eth0, bcast:eth0:694 or serial:/dev/ttyS0@19200"),
     text("st", "the status that a heartbeat carries: init, up, active or dead"),
     text("why", "what is answered or sent: ack, gap, rexmit, reqnodes, starting; beat, reply, send, resend, refusal"),
-    text("kind", "the type of a heartbeat message, its field t"),
+    text("type", "the type of a heartbeat message, its field t"),
     text("link", "what is thought of a node on one medium: unknown, up or dead"),
     text("source", "the address that something came from, or serial"),
     text("scheduler", "fifo or other"),
@@ -57,7 +57,7 @@ pub(super) const EVENTS: &[EventDoc] = &[
         name: "sent",
         tools: SEND,
         doc: "A message was said on every medium that works; heartbeats and replies with --beats alone.",
-        fields: &["why", "kind", "number"],
+        fields: &["why", "type", "number"],
     },
     EventDoc {
         name: "status",

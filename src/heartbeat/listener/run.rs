@@ -28,9 +28,9 @@ use crate::heartbeat::wire::{self, Opened};
 /// Heartbeat's deadtime.
 const DEADTIME: Duration = Duration::from_secs(30);
 /// Where messages come faster than this one by one, they are taken a few at a time: waking up costs more than a message.
-const BREATH: Duration = Duration::from_millis(2);
+const BREATH: Duration = Duration::from_millis(5);
 /// So many at once are a flood, which is taken as fast as it comes.
-const FLOOD: u64 = 16;
+const FLOOD: u64 = 24;
 /// With --human how regularly nodes beat is what somebody came to see.
 const PULSE: Duration = Duration::from_secs(5);
 
@@ -40,7 +40,7 @@ const PULSE: Duration = Duration::from_secs(5);
 /// Configuration, state or stdout; never a medium.
 pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     let ha_cf = settings::ha_cf("hb-listen", args.ha_d.as_deref())?;
-    let keys = settings::keyring(args.authkeys.as_deref(), args.ha_d.as_deref())?;
+    let keys = settings::keyring("hb-listen", args.authkeys.as_deref(), args.ha_d.as_deref())?;
     let me = settings::node(args.node.as_deref())?;
     let specs = media(&args, ha_cf.as_ref())?;
     let peers = peers(&args, ha_cf.as_ref(), &me)?;

@@ -47,7 +47,7 @@ const DROPS: Duration = Duration::from_secs(10);
 /// Configuration, state or stdout; never a medium.
 pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
     let ha_cf = settings::ha_cf("hb-send", args.ha_d.as_deref())?;
-    let keys = settings::keyring(args.authkeys.as_deref(), args.ha_d.as_deref())?;
+    let keys = settings::keyring("hb-send", args.authkeys.as_deref(), args.ha_d.as_deref())?;
     let node = settings::node(args.node.as_deref())?;
     orders::check_value("st", &args.status).map_err(|e| Failure::usage(e, "a status is a word, such as active"))?;
     let specs = media(&args, ha_cf.as_ref())?;
@@ -331,7 +331,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         }
         let number = (!kind.starts_with("NS_")).then(|| self.speaker.seq());
         let words = number.map_or(format!("sent {kind}"), |number| format!("sent {kind}, number {number}"));
-        let event = Event::new("sent", words).with("why", why).with("kind", kind).with("number", number);
+        let event = Event::new("sent", words).with("why", why).with("type", kind).with("number", number);
         self.output.emit(event)?;
         Ok(())
     }
@@ -401,7 +401,8 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
     }
 
     fn done(&mut self) -> Result<Answer, Error> {
-        if self.outlets.iter().any(|o| o.up() == Some(true)) {
+        // Where nothing was to be sent, nothing has failed.
+        if self.outlets.iter().any(|o| o.up() != Some(false)) {
             return Ok(Answer::Yes);
         }
         let message = "no medium took a message".to_owned();

@@ -275,7 +275,7 @@ impl<'a> World<'a> {
     }
 
     /// When the listener wakes by itself: for a deadline, and often enough not to call its own sleep a stall.
-    fn wake(&self) -> u64 {
+    fn wake(&mut self) -> u64 {
         let often = self.looked + self.shortest() / 4;
         let deadline =
             self.membership.deadline().map_or(often, |due| due.since_boot().as_micros().div_ceil(1000) as u64);
@@ -283,7 +283,7 @@ impl<'a> World<'a> {
         deadline.min(often).max(self.looked + 1).max(self.asleep)
     }
 
-    fn shortest(&self) -> u64 {
+    fn shortest(&mut self) -> u64 {
         self.membership.shortest_deadtime().as_millis() as u64
     }
 
