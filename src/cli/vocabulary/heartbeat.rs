@@ -20,7 +20,6 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     number("count", "how many, since it was last told"),
     number("beats", "heartbeats since the last pulse"),
     number("priority", "the real-time priority, 1 to 99"),
-    number("gap_ms", "milliseconds since the last heartbeat of that node, or for which this command did not run"),
     number("gap_min_ms", "the shortest time between two heartbeats, in milliseconds"),
     number("gap_mean_ms", "the mean time between two heartbeats, in milliseconds"),
     number("gap_max_ms", "the longest time between two heartbeats, in milliseconds"),

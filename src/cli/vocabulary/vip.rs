@@ -17,7 +17,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     text("to", "where the announcement went: broadcast, multicast or one link-layer address"),
     text("kind", "what a claim looked like: answer, announcement, request or probe"),
     boolean("confirmed", "whether the claimant answered a probe of ours"),
-    number("gap_ms", "for how long this process did not run"),
+    number("gap_ms", "milliseconds for which this command did not run; of a heartbeat, since the one before"),
 ];
 
 const TAKE: &[&str] = &["vip-take"];
