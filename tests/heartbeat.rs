@@ -236,6 +236,10 @@ fn a_wait_ends_with_yes_no_or_unknown() {
     s.run("hb-listen", &format!("{listen} --until unknown:a")).ends_with(0);
     // Expected and never heard.
     s.run("hb-listen", &format!("{listen} --peers a --initdead 50ms --until dead:a --for 30s")).ends_with(0);
+    // Who cannot hear does not know.
+    let line = format!("--node me --udp {}@nosuch0 --peers a --initdead 50ms --until dead:a", s.at(1));
+    let deaf = s.run("hb-listen", &format!("{line} --for 500ms --deadtime 50ms"));
+    assert_eq!(deaf.ends_with(75).events().pop().unwrap()["code"], "deaf");
     let mut up = s.start("hb-listen", &format!("{listen} --until up:a"));
     let mut a = s.start("hb-send", &format!("--node a --ucast {} --every 10ms --deadtime 25s", s.at(1)));
     assert_eq!(up.wait(LONG), 0);
@@ -268,6 +272,28 @@ fn two_terminals_on_one_cable() {
         assert!(events.iter().all(|v| v["event"] != "rejected"), "{events:?}");
         assert!(events.iter().any(|v| v["event"] == "link" && v["node"] == *other && v["is"] == "up"), "{events:?}");
     }
+}
+
+#[test]
+fn who_cannot_hear_declares_nobody_dead() {
+    let s = Setup::new();
+    let mut cable = Cable::lay();
+    let line = |end| format!("--serial {}", cable.device(end).display());
+    // The second medium works all the time, but never carried the node: its silence means nothing.
+    let mut ear = s.listen(&format!("--node a {} --udp {}", line(End::A), s.at(1)));
+    let mut b = s.start("hb-send", &format!("--node b --every 20ms --deadtime 300ms {}", line(End::B)));
+    node(&mut ear, "b", "up");
+    cable.unplug(End::A);
+    let cause = node(&mut ear, "b", "unknown");
+    assert!(cause["cause"].as_str().unwrap().contains("may live"), "{cause}");
+    cable.plug(End::A);
+    node(&mut ear, "b", "up");
+    b.kill();
+    node(&mut ear, "b", "dead");
+    // Whether it was late on the way depends on the moment of the blow.
+    let states: Vec<String> = states(&ear, "b").into_iter().filter(|s| s != "late").collect();
+    assert_eq!(states, ["up", "unknown", "up", "dead"]);
+    end(ear);
 }
 
 #[test]

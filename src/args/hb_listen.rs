@@ -110,6 +110,10 @@ pub const MANUAL: Manual = Manual {
         "If this command itself did not run for half a deadtime (a loaded or paused machine), or the kernel had no room for what \
          came, it says so (stalled), reads what lies there, and counts silence from then on only. One silence has the benefit of \
          that doubt once; another stall in it is overloaded, and puts nothing off.",
+        "Where this command cannot hear, nobody is dead: while every medium that ever carried a node has failed on this machine (its \
+         interface is gone or down, the device was pulled out), the node becomes unknown instead, and has a whole deadtime once \
+         one of them works again. An interface without a carrier does not excuse silence: a direct cable loses it when the \
+         machine at the other end does. The medium events tell the one from the other.",
         "Nothing is looked at before its digest is verified, under any key of authkeys, so that keys can be changed node by node \
          without a gap. A generation that is over, and a number that came before, are refused as replays; with --state-dir also \
          after a restart of this command (the file is at most ten seconds behind the numbers, and never behind a generation). A \
@@ -124,7 +128,10 @@ pub const MANUAL: Manual = Manual {
         (0, "ended by a signal; with --until, it happened; with --for, the time is over"),
         (1, "with --until and --for: it did not happen"),
         (69, "another process listens for this node with the same --state-dir"),
-        (75, "with --until and --for: it could not be told, the node was never heard; or nobody reads the answer"),
+        (
+            75,
+            "with --until and --for: it could not be told, the node was never heard or could not be; or nobody reads the answer",
+        ),
         (77, "authkeys, or the folder for state, may not be read or written"),
         (78, "ha.cf, authkeys or the state on disk are wrong, or others could have read or written them"),
     ],

@@ -15,7 +15,7 @@ use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{self, Error, Failure};
 use crate::clock::Instant;
 use crate::config::ha_cf::{Autojoin, HaCf};
-use crate::heartbeat::media::{In, Inlet, Packet, Source};
+use crate::heartbeat::media::{Change, In, Inlet, Packet, Source};
 use crate::heartbeat::membership::finding::Finding;
 use crate::heartbeat::membership::judge::{Limits, NodeState};
 use crate::heartbeat::membership::rejections::Rejections;
@@ -269,9 +269,12 @@ impl Listener<'_> {
                     None => Ok(Answer::Yes),
                     Some(u) if self.ears.membership.state(&u.node) != NodeState::Unknown => Ok(Answer::No),
                     Some(u) => {
-                        let message = format!("{} was never heard: whether it is {} cannot be told", u.node, u.state);
-                        let hint = Some("with --peers it counts as dead after --initdead".to_owned());
-                        Err(Failure { fault: Fault::Undetermined, code: "never-heard", message, hint }.into())
+                        let (code, why, hint) = match self.inlets.iter().any(Inlet::hears) {
+                            true => ("never-heard", "was not heard", "with --peers it counts as dead after --initdead"),
+                            false => ("deaf", "could not be heard", "no medium works here: see the medium events"),
+                        };
+                        let message = format!("{} {why}: whether it is {} cannot be told", u.node, u.state);
+                        Err(Failure { fault: Fault::Undetermined, code, message, hint: Some(hint.to_owned()) }.into())
                     }
                 };
             }
@@ -306,14 +309,11 @@ impl Listener<'_> {
         self.signalled = !ready[0].is_empty();
         let now = Instant::now();
         let before = self.ears.heard;
-        for (flags, n) in ready[2..].iter().zip(open) {
-            if !flags.is_empty() {
-                let ears = &mut self.ears;
-                let change = self.inlets[n].receive(*flags, now, &mut |packet| ears.hear(&packet, n, now));
-                if let Some(change) = change {
-                    self.output.emit(change.event(&self.names[n]))?;
-                }
-            }
+        let readable = ready[2..].iter().zip(open).filter(|(flags, _)| !flags.is_empty());
+        for (flags, n) in readable.map(|(flags, n)| (*flags, n)).collect::<Vec<_>>() {
+            let ears = &mut self.ears;
+            let change = self.inlets[n].receive(flags, now, &mut |packet| ears.hear(&packet, n, now));
+            self.note(n, change, now)?;
         }
         let heard = self.ears.heard - before;
         if heard > 0 {
@@ -325,25 +325,33 @@ impl Listener<'_> {
 
     /// Opens media, and looks after them.
     fn tend(&mut self, now: Instant) -> Result<(), Error> {
-        for (inlet, name) in self.inlets.iter_mut().zip(&self.names) {
-            if inlet.deadline().is_some_and(|at| at <= now)
-                && let Some(change) = inlet.tick(now)
-            {
-                self.output.emit(change.event(name))?;
+        for n in 0..self.inlets.len() {
+            if self.inlets[n].deadline().is_some_and(|at| at <= now) {
+                let change = self.inlets[n].tick(now);
+                self.note(n, change, now)?;
             }
         }
         Ok(())
     }
 
-    /// Takes all that lies unread.
+    /// A medium may have become another: a node that can be heard on none must not be judged.
+    fn note(&mut self, n: usize, change: Option<Change>, now: Instant) -> Result<(), Error> {
+        self.ears.membership.hearing(n, self.inlets[n].hears(), now);
+        if let Some(change) = change {
+            self.output.emit(change.event(&self.names[n]))?;
+        }
+        Ok(())
+    }
+
+    /// Takes all that lies unread, and sees whether there was anything to hear it on.
     fn drain(&mut self) -> Result<(), Error> {
         for n in 0..self.inlets.len() {
             let now = Instant::now();
             let ears = &mut self.ears;
             let change = self.inlets[n].drain(now, &mut |packet| ears.hear(&packet, n, now));
-            if let Some(change) = change {
-                self.output.emit(change.event(&self.names[n]))?;
-            }
+            self.note(n, change, now)?;
+            let change = self.inlets[n].look_again(now);
+            self.note(n, change, now)?;
         }
         Ok(())
     }

@@ -78,6 +78,8 @@ struct Node {
 pub struct Membership {
     settings: Settings,
     nodes: Vec<Node>,
+    /// On which media something could be heard.
+    hearing: Vec<bool>,
     index: HashMap<String, usize>,
     /// When which node is to be looked at. Never late, perhaps early: a sign of life leaves the entry where it is.
     agenda: BTreeSet<(Instant, usize)>,
@@ -91,6 +93,7 @@ impl Membership {
     pub fn new(settings: Settings, now: Instant) -> Self {
         let random = settings.seed;
         let mut membership = Self {
+            hearing: vec![true; settings.media],
             settings,
             nodes: Vec::new(),
             index: HashMap::new(),
@@ -110,7 +113,7 @@ impl Membership {
         let n = self.nodes.len();
         self.nodes.push(Node {
             name: name.to_owned(),
-            judge: Judge::new(self.settings.limits, self.settings.media, now),
+            judge: Judge::new(self.settings.limits, &self.hearing, now),
             pulses: vec![Pulse::default(); self.settings.media],
             window: Window::new(self.settings.stored.get(name).copied()),
             answers: Answers::default(),
@@ -340,6 +343,19 @@ impl Membership {
             self.schedule(n);
         }
         findings
+    }
+
+    /// Whether something can be heard on a medium, as far as this machine can see; all can until this says otherwise. While
+    /// a node can be heard on none it is not judged, and is unknown after its deadtime.
+    pub fn hearing(&mut self, medium: usize, hears: bool, now: Instant) {
+        if self.hearing.get(medium).is_none_or(|was| *was == hears) {
+            return;
+        }
+        self.hearing[medium] = hears;
+        for n in 0..self.nodes.len() {
+            self.nodes[n].judge.hearing(medium, hears, now);
+            self.schedule(n);
+        }
     }
 
     /// We did not look for `gap`, or (none) could not read all that came; what lay unread was read since. Nobody is judged
