@@ -1,11 +1,11 @@
 //! `hb-listen`: hear who is alive.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 
+use super::cluster::Cluster;
 use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool, duration};
 use crate::heartbeat::media::In;
@@ -15,18 +15,9 @@ use crate::heartbeat::membership::judge::NodeState;
 #[derive(Parser, Clone, Debug)]
 #[command(name = "hb-listen", version)]
 pub struct HbListen {
-    /// The name of this node, whose own messages do not count [default: the host name, in lower case]
-    #[arg(long, value_name = "NAME", value_parser = super::node_name)]
-    pub node: Option<String>,
-    /// Take nodes, media, times and keys from ha.cf and authkeys here; what else is given goes before them
-    #[arg(long, value_name = "DIR")]
-    pub ha_d: Option<PathBuf>,
-    /// The keys; [default: /etc/ha.d/authkeys]
-    #[arg(long, value_name = "FILE")]
-    pub authkeys: Option<PathBuf>,
-    /// Keep how far each node had counted here, so that a restart of this command opens no door to a replay
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cluster: Cluster,
     /// Hear unicast and broadcast on this port
     #[arg(long, value_name = "[ADDR:]PORT[@IF]", value_parser = In::udp, help_heading = "Media")]
     pub udp: Vec<In>,
@@ -102,7 +93,7 @@ impl Tool for HbListen {
 pub const MANUAL: Manual = Manual {
     details: &[
         "Hears the messages of Linux-HA heartbeat 3 and of hb-send on any number of media at once, verifies them, and judges each \
-         node by its silence. A message counts once, on whichever medium it comes first; its copies show that the other media \
+         node but this one by its silence. A message counts once, on whichever medium it comes first; its copies show that the other media \
          carry. At least one medium has to be named, here or in ha.cf.",
         "A node is up when its heartbeats come, late after --warntime without one, and dead after its deadtime without one on any \
          medium: the one that it announces, else --deadtime. It has left when it said so. A node of --peers that is never heard is \

@@ -396,14 +396,18 @@ impl Membership {
     }
 }
 
-/// A name that may become a path, a field of a table or a word in a list.
+/// A node, as `uname -n` prints it, which has at most 64 characters: it becomes a path, a field of a table, a word in a list.
 pub fn is_node_name(name: &str) -> bool {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    (1..=255).contains(&name.len()) && name.chars().all(fine) && !name.starts_with(['.', '-'])
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=64).contains(&name.len()) && name.chars().all(fine) && !name.starts_with(['.', '-'])
 }
 
 /// As the wire writes most numbers: hexadecimal without a prefix.
 pub fn hexadecimal(text: &str) -> Option<u64> {
-    // `from_str_radix` takes a sign.
-    text.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u64::from_str_radix(text, 16).ok())?
+    number(text, 16)
+}
+
+/// Digits and nothing else: `from_str_radix` takes a sign.
+fn number(text: &str, radix: u32) -> Option<u64> {
+    text.chars().all(|c| c.is_digit(radix)).then(|| u64::from_str_radix(text, radix).ok())?
 }

@@ -649,7 +649,7 @@ impl<'a> World<'a> {
                 continue;
             }
             let again = self.speakers[node].as_mut().map(|s| s.resend(span, at(now)).0).unwrap_or_default();
-            again.iter().for_each(|bytes| self.send(bytes));
+            again.iter().for_each(|said| self.send(&said.bytes));
         }
     }
 }
