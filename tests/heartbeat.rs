@@ -467,16 +467,22 @@ fn a_frozen_listener_knows_that_it_was_frozen() {
 fn a_frozen_sender_comes_back_as_a_new_start() {
     let s = Setup::new();
     let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
-    for state in ["", " --state-dir"] {
-        let state = if state.is_empty() { String::new() } else { format!("{state} {}", s.path("own")) };
-        let me = if state.is_empty() { "a" } else { "b" };
+    // The third one's disk fails while it stands still: that silences nobody.
+    for (me, keeps, fails) in [("a", false, false), ("b", true, false), ("c", true, true)] {
+        let state = if keeps { format!(" --state-dir {}", s.path("own")) } else { String::new() };
         let mut mouth =
             s.start("hb-send", &format!("--node {me} --ucast {} --every 20ms --deadtime 300ms{state}", s.at(1)));
         let first = mouth.next_event("sending", LONG)["generation"].as_u64().unwrap();
         beats(&mut ear, me, 2);
         mouth.stop();
         node(&mut ear, me, "dead");
+        if fails {
+            fs::remove_dir_all(s.path("own")).unwrap();
+        }
         mouth.cont();
+        if fails {
+            mouth.next_event("error", LONG);
+        }
         let stalled = mouth.next_event("stalled", LONG);
         assert_eq!(stalled["generation"], first + 1);
         ear.next_where("restarted", LONG, |v| v["event"] == "restarted" && v["node"] == *me);
