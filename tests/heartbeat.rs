@@ -245,6 +245,11 @@ fn a_wait_ends_with_yes_no_or_unknown() {
     assert_eq!(up.wait(LONG), 0);
     let mut dead = s.start("hb-listen", &format!("{listen} --until dead:a --for 1s"));
     assert_eq!(dead.wait(LONG), 1);
+    // A signal is no death.
+    let mut dead = s.listen(&format!("{listen} --until dead:a"));
+    node(&mut dead, "a", "up");
+    dead.signal(Signal::SIGTERM);
+    assert_eq!(dead.wait(LONG), 75);
     a.signal(Signal::SIGTERM);
     assert_eq!(a.wait(LONG), 0);
 }
@@ -293,6 +298,43 @@ fn who_cannot_hear_declares_nobody_dead() {
     // Whether it was late on the way depends on the moment of the blow.
     let states: Vec<String> = states(&ear, "b").into_iter().filter(|s| s != "late").collect();
     assert_eq!(states, ["up", "unknown", "up", "dead"]);
+    end(ear);
+}
+
+#[test]
+fn who_may_have_been_robbed_of_unicasts_declares_nobody_dead() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {}", s.at(1)));
+    let _a = s.start("hb-send", &format!("--node a --ucast {} --every 20ms --deadtime 300ms", s.at(1)));
+    node(&mut ear, "a", "up");
+    // One of ours refuses to take part, unless it is told to.
+    let second = s.run("hb-listen", &format!("--node me --udp {} --until up:a --for 300ms", s.at(1)));
+    let cause = second.ends_with(75).events()[1]["cause"].as_str().unwrap().to_owned();
+    assert!(cause.contains("another process listens"), "{cause}");
+    // Somebody who does not ask first: the last one that opened gets all.
+    let thief = s.start("hb-listen", &format!("--node me --shared --udp {}", s.at(1)));
+    let down = ear.next_where("medium is down", LONG, |v| v["event"] == "medium" && v["is"] == "down");
+    assert!(down["cause"].as_str().unwrap().contains("another process listens"), "{down}");
+    node(&mut ear, "a", "unknown");
+    end(thief);
+    node(&mut ear, "a", "up");
+    assert!(states(&ear, "a").iter().all(|s| s != "dead"), "{:?}", states(&ear, "a"));
+    end(ear);
+}
+
+#[test]
+fn a_checksum_speaks_for_nobody_who_has_a_key() {
+    let s = Setup::new();
+    let both = s.keys("both", "auth 2\n1 crc\n2 sha1 a-secret\n", 0o600);
+    let sum = s.keys("sum", "auth 1\n1 crc\n", 0o600);
+    let mut ear = s.listen(&format!("--node me --udp {} --authkeys {both}", s.at(1)));
+    let _a = s.start("hb-send", &format!("--node a --ucast {} --every 20ms --deadtime 25s --authkeys {both}", s.at(1)));
+    node(&mut ear, "a", "up");
+    let forger = format!("--node a --ucast {} --count 1 --status dead --authkeys {sum}", s.at(1));
+    assert_eq!(s.start("hb-send", &forger).wait(LONG), 0);
+    let refused = ear.next_event("rejected", LONG);
+    assert_eq!((&refused["reason"], &refused["node"]), (&"checksum-only".into(), &"a".into()));
+    assert_eq!(states(&ear, "a"), ["up"]);
     end(ear);
 }
 
@@ -614,6 +656,7 @@ fn keys_are_changed_one_node_at_a_time() {
     beats(&mut at_b, "a", 3);
     assert!(at_b.seen().iter().chain(at_a.seen()).all(|v| v["event"] != "rejected"));
     // Who has not got the new key yet says so.
+    end(at_a);
     let mut old = listen("b", &one, 1);
     assert_eq!(old.next_event("rejected", LONG)["reason"], "unknown-key");
 }

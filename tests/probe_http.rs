@@ -386,6 +386,13 @@ fn a_signal_ends_a_stream_with_0_and_a_one_shot_by_itself() {
     lines.next().unwrap().unwrap();
     kill(Pid::from_raw(stream.0.id() as i32), Signal::SIGTERM).unwrap();
     assert_eq!(stream.0.wait().unwrap().code(), Some(0));
+    // Whoever waits for something takes 0 for its having happened.
+    let wait = ["--every=1h", "--until=down", &healthy];
+    let mut stream = Guard(Command::new(PROBE).args(wait).stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(stream.0.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    kill(Pid::from_raw(stream.0.id() as i32), Signal::SIGTERM).unwrap();
+    assert_eq!(stream.0.wait().unwrap().code(), Some(75));
     let mut shot = Guard(Command::new(PROBE).args(["--timeout=60s", &silent]).stdout(Stdio::piped()).spawn().unwrap());
     kill(Pid::from_raw(shot.0.id() as i32), Signal::SIGTERM).unwrap();
     assert_eq!(shot.0.wait().unwrap().code(), None);

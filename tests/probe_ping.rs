@@ -227,13 +227,15 @@ fn a_reader_that_goes_away_ends_a_stream_between_probes() {
 #[test]
 fn a_signal_ends_a_stream_with_0_and_kills_a_one_shot() {
     use std::os::unix::process::ExitStatusExt;
-    let mut child = Command::new(PING).args(["--every", "1h", "::1"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    reader.read_line(&mut line).unwrap();
-    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    for (words, status) in [("--every 1h ::1", 0), ("--every 1h --until down ::1", 75)] {
+        let mut child = Command::new(PING).args(words.split(' ')).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        reader.read_line(&mut line).unwrap();
+        let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+    }
 
     // Silent for an hour; a target that answers is told first, so that it is known to be running.
     let output = in_namespace(

@@ -5,6 +5,7 @@ complete -c hb-listen -l state-dir -d 'Keep generations and numbers here: a rest
 complete -c hb-listen -l udp -d 'Hear unicast and broadcast on this port' -r
 complete -c hb-listen -l mcast -d 'Hear this group on an interface' -r
 complete -c hb-listen -l serial -d 'Hear this serial line' -r
+complete -c hb-listen -l direct -d 'Interfaces whose cable leads straight to the other node: silence without a carrier counts there' -r
 complete -c hb-listen -l peers -d 'The other nodes; without any, whoever has a key counts' -r
 complete -c hb-listen -l deadtime -d 'Silence that means death, of nodes that do not announce their own [default: 30s]' -r
 complete -c hb-listen -l warntime -d 'Silence that is worth a word [default: half the deadtime in force]' -r
@@ -20,6 +21,7 @@ lsb-status\t'LSB init script `status`: 0 running, 3 not running, 4 unknown'
 lsb-action\t'LSB init script actions: 0 done, 1 failed, 2 usage, 4 permission'
 ocf\t'OCF monitor: 0 running, 7 not running, 1 error, 2 arguments, 4 permission'
 mon\t'mon monitor: 0 or 1; the first line of a probe names the targets that failed'"
+complete -c hb-listen -l shared -d 'Listen though another process does on the same port: of unicasts only one gets any'
 complete -c hb-listen -l standby -d 'Print a reply to a node that starts, too: this one holds nothing'
 complete -c hb-listen -l beats -d 'Print every heartbeat, not only those that change something'
 complete -c hb-listen -l human -d 'Print words for a person in place of JSON'

@@ -27,6 +27,12 @@ pub struct HbListen {
     /// Hear this serial line
     #[arg(long, value_name = "DEV[@BAUD]", value_parser = In::serial, help_heading = "Media")]
     pub serial: Vec<In>,
+    /// Listen though another process does on the same port: of unicasts only one gets any
+    #[arg(long, help_heading = "Media")]
+    pub shared: bool,
+    /// Interfaces whose cable leads straight to the other node: silence without a carrier counts there
+    #[arg(long, value_name = "IF,IF", value_delimiter = ',', help_heading = "Media")]
+    pub direct: Vec<String>,
     /// The other nodes; without any, whoever has a key counts
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = super::node_name, help_heading = "Judging")]
     pub peers: Vec<String>,
@@ -101,10 +107,14 @@ pub const MANUAL: Manual = Manual {
         "If this command itself did not run for half a deadtime (a loaded or paused machine), or the kernel had no room for what \
          came, it says so (stalled), reads what lies there, and counts silence from then on only. One silence has the benefit of \
          that doubt once; another stall in it is overloaded, and puts nothing off.",
-        "Where this command cannot hear, nobody is dead: while every medium that ever carried a node has failed on this machine (its \
-         interface is gone or down, the device was pulled out), the node becomes unknown instead, and has a whole deadtime once \
-         one of them works again. An interface without a carrier does not excuse silence: a direct cable loses it when the \
-         machine at the other end does. The medium events tell the one from the other.",
+        "Where this command cannot hear, nobody is dead: while every medium that carried a node to the last has failed on this \
+         machine (its interface is gone, down or without a carrier, the device was pulled out), the node becomes unknown instead, \
+         and has a whole deadtime once one of them works again. A cable that leads straight to the other node loses its carrier \
+         with that node: name such interfaces with --direct where they are the only medium. A --udp without @IF depends on every \
+         interface by which nodes were heard so far. The medium events tell what is wrong.",
+        "Of unicasts to one port the kernel gives each to one socket only: a second listener would rob the first, unseen. So a \
+         medium is down while another process listens on its port; with --shared, for what is broadcast, sent to a group, or \
+         comes in by another interface, it is not looked.",
         "Nothing is looked at before its digest is verified, under any key of authkeys, so that keys can be changed node by node \
          without a gap. A generation that is over, and a number that came before, are refused as replays; with --state-dir also \
          after a restart of this command (the file is at most ten seconds behind the numbers, and never behind a generation). A \
@@ -116,25 +126,34 @@ pub const MANUAL: Manual = Manual {
         "Others may share a serial line: it is opened without a lock. Name a pseudo-terminal by a link of your own.",
     ],
     statuses: &[
-        (0, "ended by a signal; with --until, it happened; with --for, the time is over"),
+        (0, "with --until, it happened; without it, a signal came, or --for is over"),
         (1, "with --until and --for: it did not happen"),
         (69, "another process listens for this node with the same --state-dir"),
         (
             75,
-            "with --until and --for: it could not be told, the node was never heard or could not be; or nobody reads the answer",
+            "with --until and --for: it could not be told, the node was never heard or could not be; a signal came first; or nobody reads the \
+             answer",
         ),
         (77, "authkeys, or the folder for state, may not be read or written"),
         (78, "ha.cf, authkeys or the state on disk are wrong, or others could have read or written them"),
     ],
     examples: &[
-        ("hb-listen --human --udp 694", "Look at a live cluster: who beats on which medium, how regularly."),
+        (
+            "hb-listen --human --udp 694",
+            "Look at a cluster from a machine beside it: who beats on which medium, how regularly.",
+        ),
+        (
+            "hb-listen --human --shared --udp 694@eth0",
+            "The same on a node whose own listener runs, where heartbeats are broadcast. Not where they are unicasts: one of the two \
+             would not hear them.",
+        ),
         (
             "hb-listen --human --beats --serial /dev/ttyS0",
             "One end of the null-modem test; hb-send --serial /dev/ttyS0 --count 3 is the other. Nothing heard: the cable, or the \
              speed. Noise: the speed.",
         ),
         (
-            "hb-listen --udp 694 --peers ha1 --until dead:ha1 --fields node,is,cause && vip-take 192.0.2.10/24 eth0",
+            "hb-listen --udp 694@eth1 --peers ha1 --until dead:ha1 --fields node,is,cause && vip-take 192.0.2.10/24 eth0",
             "Wait for the death of a node.",
         ),
         (

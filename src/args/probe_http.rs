@@ -138,9 +138,9 @@ pub const MANUAL: Manual = Manual {
          /etc/ssl/certs/ca-certificates.crt or /etc/pki/tls/certs/ca-bundle.crt. HTTP/1.1 is spoken, and TLS 1.2 or 1.3.",
     ],
     statuses: &[
-        (0, "all are up; in a stream: --until came true, --for is over, or SIGTERM, SIGINT or SIGHUP came"),
+        (0, "all are up; in a stream: --until came true, or without it --for is over or a signal came"),
         (1, "at least one is down, and all could be judged; in a stream: --until did not come true within --for"),
-        (75, "at least one could not be judged"),
+        (75, "at least one could not be judged; a signal came before --until came true"),
     ],
     examples: &[
         ("probe-http --human http://192.0.2.10/", "Look once."),

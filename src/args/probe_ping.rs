@@ -59,7 +59,7 @@ pub const MANUAL: Manual = Manual {
         (0, "every host answered; with --until, it happened; with --for, the time is over"),
         (1, "a host is down, and no other that is not up was undecided"),
         (69, "no such interface, as --interface or as the zone of an address"),
-        (75, "of a host it could not be told, or nobody reads the answer"),
+        (75, "of a host it could not be told; a signal came before --until happened; or nobody reads the answer"),
         (77, "neither ping sockets nor raw sockets are allowed"),
     ],
     examples: &[

@@ -77,7 +77,7 @@ fn run(args: ProbeHttp, output: &mut Output) -> anyhow::Result<Answer> {
         prober.wait(&watch, ears.as_ref())?;
         if let Some(Ears { signals, .. }) = &ears {
             if signals.arrived().is_some() {
-                break Answer::Yes;
+                break watch.interrupted()?;
             }
             output.flush_backlog()?;
             if reader_left() {

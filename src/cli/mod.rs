@@ -82,6 +82,12 @@ impl Failure {
         Self { fault: Fault::Usage, code: "usage", message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// A signal came while an answer was awaited: that is no answer.
+    pub fn interrupted(awaited: &str) -> Self {
+        let message = format!("a signal came before {awaited}");
+        Self { fault: Fault::Undetermined, code: "interrupted", message, hint: None }
+    }
+
     /// A kernel service that failed us, classed by its errno.
     pub fn io(what: &str, error: &std::io::Error) -> Self {
         let (fault, code) = match error.kind() {

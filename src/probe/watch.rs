@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Verdict;
 use super::judge::{Change, Judge, State};
+use crate::cli::Failure;
 use crate::cli::exit::Answer;
 use crate::clock::Instant;
 
@@ -108,6 +109,17 @@ impl Watch {
     /// What is thought of a target.
     pub fn state(&self, target: usize) -> State {
         self.targets.get(target).map_or(State::Unknown, |t| t.judge.state())
+    }
+
+    /// What a signal leaves a stream with: nothing was asked of one without `--until`, which just ends.
+    ///
+    /// # Errors
+    /// What `--until` waits for has not happened.
+    pub fn interrupted(&self) -> Result<Answer, Failure> {
+        match self.plan.until {
+            None => Ok(Answer::Yes),
+            Some(goal) => Err(Failure::interrupted(&format!("all were {}", goal.state()))),
+        }
     }
 
     /// The answer, once there is one: then the command ends.

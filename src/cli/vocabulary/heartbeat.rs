@@ -135,7 +135,7 @@ pub(super) const EVENTS: &[EventDoc] = &[
         name: "rejected",
         tools: LISTEN,
         doc: "Something was not accepted: bad-digest, unknown-key, unauthenticated, too-large, malformed, noise, \
-              unknown-node, too-many-nodes, replayed-generation or replayed-sequence. The first of a cause and source at \
+              unknown-node, checksum-only, too-many-nodes, replayed-generation or replayed-sequence. The first of a cause and source at \
               once, then how many more, every ten seconds.",
         fields: &["reason", "medium", "source", "node", "count", "cause"],
     },

@@ -1,5 +1,6 @@
 //! The edge of hb-listen: media and clock around the [`Membership`].
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{self, Error, Failure};
 use crate::clock::{Instant, Rhythm};
 use crate::config::ha_cf::{Autojoin, HaCf};
+use crate::heartbeat::media::inlet::ALL_BATCHES;
 use crate::heartbeat::media::{Change, In, Inlet, Packet, Source};
 use crate::heartbeat::membership::finding::Finding;
 use crate::heartbeat::membership::judge::{Limits, NodeState};
@@ -22,7 +24,7 @@ use crate::heartbeat::membership::rejections::Rejections;
 use crate::heartbeat::membership::{Membership, Settings};
 use crate::heartbeat::settings;
 use crate::heartbeat::state::StateDir;
-use crate::heartbeat::wire::authentication::Keyring;
+use crate::heartbeat::wire::authentication::{Keyring, Method};
 use crate::heartbeat::wire::{self, Opened};
 
 /// Heartbeat's deadtime.
@@ -31,6 +33,12 @@ const DEADTIME: Duration = Duration::from_secs(30);
 const BREATH: Duration = Duration::from_millis(5);
 /// So many at once are a flood, which is taken as fast as it comes.
 const FLOOD: u64 = 24;
+/// Interfaces that an unbound medium is looked for; nobody has more.
+const MOST_INTERFACES: usize = 64;
+/// What is found while unread messages are taken is told so many at a time.
+const TOLD_TOGETHER: usize = 1000;
+/// Readings of all that lies unread, each held up, after which the listener is too slow to judge.
+const READINGS: u32 = 3;
 /// With --human how regularly nodes beat is what somebody came to see.
 const PULSE: Duration = Duration::from_secs(5);
 
@@ -69,7 +77,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     let human = output.format() == &Format::Human;
     let every = |period: Option<Duration>| period.map(|period| Rhythm::from(now + period, period));
     let mut listener = Listener {
-        inlets: specs.into_iter().map(Inlet::new).collect(),
+        inlets: specs.into_iter().map(|spec| Inlet::new(spec).with(args.shared, &args.direct)).collect(),
         ears: Ears {
             keys,
             membership: Membership::new(membership, now),
@@ -77,10 +85,12 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
             findings: Vec::new(),
             refused: Vec::new(),
             heard: 0,
+            via: vec![BTreeSet::new(); names.len()],
         },
         me,
         names,
         lost: 0,
+        counted: None,
         looked: now,
         trickle: None,
         last: now,
@@ -149,6 +159,8 @@ struct Ears {
     refused: Vec<(Cause, u64, Option<String>, String)>,
     /// Packets so far.
     heard: u64,
+    /// By which interfaces each medium brought messages that count, where it is bound to none.
+    via: Vec<BTreeSet<u32>>,
 }
 
 impl Ears {
@@ -162,13 +174,16 @@ impl Ears {
         if packet.truncated {
             return self.refuse("too-large", medium, packet.from, None, now, || "longer than a datagram".to_owned());
         }
-        let Opened { message, .. } = match wire::open(packet.bytes, &self.keys) {
+        let Opened { message, method, .. } = match wire::open(packet.bytes, &self.keys) {
             Ok(opened) => opened,
             Err(rejection) => {
                 return self.refuse(rejection.reason(), medium, packet.from, None, now, || rejection.to_string());
             }
         };
-        for finding in self.membership.hear(&message, medium, now) {
+        if packet.via != 0 && self.via[medium].len() < MOST_INTERFACES {
+            self.via[medium].insert(packet.via);
+        }
+        for finding in self.membership.hear_by(method != Method::Crc, &message, medium, now) {
             match finding {
                 Finding::Refused { node, refusal } => {
                     self.refuse(refusal.reason(), medium, packet.from, node, now, || refusal.to_string());
@@ -197,8 +212,9 @@ struct Listener<'a> {
     me: String,
     names: Vec<String>,
     ears: Ears,
-    /// Frames that the kernel lost unread, so far.
+    /// Frames that the kernel lost unread, so far, and when they were counted.
     lost: u64,
+    counted: Option<Instant>,
     looked: Instant,
     /// When something was last heard, if it was little and soon after what came before.
     trickle: Option<Instant>,
@@ -219,7 +235,10 @@ impl Listener<'_> {
             let now = Instant::now();
             if std::mem::take(&mut self.signalled) && signals.arrived().is_some() {
                 self.finish(now)?;
-                return Ok(Answer::Yes);
+                return match &args.until {
+                    None => Ok(Answer::Yes),
+                    Some(u) => Err(Failure::interrupted(&format!("{} was {}", u.node, u.state)).into()),
+                };
             }
             self.tend(now)?;
             self.judge()?;
@@ -239,9 +258,15 @@ impl Listener<'_> {
                 self.finish(now)?;
                 return match &args.until {
                     None => Ok(Answer::Yes),
-                    Some(u) if self.ears.membership.state(&u.node) != NodeState::Unknown => Ok(Answer::No),
+                    Some(u) if self.ears.membership.certain(&u.node, now) => Ok(Answer::No),
                     Some(u) => {
+                        let state = self.ears.membership.state(&u.node);
                         let (code, why, hint) = match self.inlets.iter().any(Inlet::hears) {
+                            _ if state != NodeState::Unknown => (
+                                "stalled",
+                                "was not listened to long enough since the last pause",
+                                "see stalled; give it longer",
+                            ),
                             true => ("never-heard", "was not heard", "with --peers it counts as dead after --initdead"),
                             false => ("deaf", "could not be heard", "no medium works here: see the medium events"),
                         };
@@ -315,34 +340,60 @@ impl Listener<'_> {
         Ok(())
     }
 
-    /// Takes all that lies unread, and sees whether there was anything to hear it on.
-    fn drain(&mut self) -> Result<(), Error> {
+    /// Takes all that lies unread, unless that takes until `end`, and sees whether there was anything to hear it on.
+    /// Returns whether all was taken.
+    fn drain(&mut self, end: Instant) -> Result<bool, Error> {
+        let mut all = true;
         for n in 0..self.inlets.len() {
+            for batch in 0..ALL_BATCHES {
+                let now = Instant::now();
+                if batch > 0 && now >= end {
+                    all = false;
+                    break;
+                }
+                let ears = &mut self.ears;
+                let (change, more) = self.inlets[n].drain(now, &mut |packet| ears.hear(&packet, n, now));
+                self.note(n, change, now)?;
+                if self.ears.findings.len() > TOLD_TOGETHER {
+                    self.tell()?;
+                }
+                if !more {
+                    break;
+                }
+            }
             let now = Instant::now();
-            let ears = &mut self.ears;
-            let change = self.inlets[n].drain(now, &mut |packet| ears.hear(&packet, n, now));
-            self.note(n, change, now)?;
-            let change = self.inlets[n].look_again(now);
+            let change = self.inlets[n].look_again(&self.ears.via[n], now);
             self.note(n, change, now)?;
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Judges the silence, but not before everything that came was read, and not by what may have come unread.
     fn judge(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
-        let gap = now.since(self.looked);
-        let stalled = gap > self.ears.membership.shortest_deadtime() / 2;
-        if stalled || self.ears.membership.about_to_judge(now) {
-            self.drain()?;
+        let half = self.ears.membership.shortest_deadtime() / 2;
+        let mut now = Instant::now();
+        let mut held_up = now.since(self.looked) > half;
+        let mut unread = false;
+        if held_up || self.ears.membership.about_to_judge(now) {
+            // Reading can be held up itself; then there is more to read.
+            for _ in 0..READINGS {
+                let began = now;
+                unread = !self.drain(began + half)?;
+                now = Instant::now();
+                if now.since(began) <= half {
+                    break;
+                }
+                held_up = true;
+            }
         }
-        if stalled {
+        if held_up {
+            let gap = now.since(self.looked);
             let cause = format!("this command did not run for {gap:.3?}: silence counts from now on");
-            let finding = self.ears.membership.stalled(Some(gap), &cause, Instant::now());
+            let finding = self.ears.membership.stalled(Some(gap).filter(|_| !unread), &cause, now);
             self.ears.findings.push(finding);
         }
-        let now = Instant::now();
-        if self.ears.membership.about_to_judge(now) {
+        if self.counted.is_none_or(|then| now.since(then) >= half / 2) || self.ears.membership.about_to_judge(now) {
+            self.counted = Some(now);
             let lost: u64 = self.inlets.iter().map(Inlet::lost).sum();
             if lost > self.lost {
                 let cause = format!("{} frames were lost unread: too much came at once", lost - self.lost);

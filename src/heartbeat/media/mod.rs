@@ -6,6 +6,7 @@
 //! | [`outlet`] | one medium that is sent on |
 //! | `configured` | the media of ha.cf as these |
 //! | [`inlet`] | one medium that is heard on |
+//! | `sharing` | who else listens there |
 //!
 //! Nothing here blocks, waits or looks at a clock: descriptors and deadlines are handed out to the loop that does. What
 //! the bytes mean is not known here either.
@@ -14,6 +15,7 @@ mod configured;
 pub mod inlet;
 pub mod outlet;
 mod serial;
+mod sharing;
 pub mod spec;
 mod state;
 mod udp;

@@ -38,7 +38,7 @@ impl Change {
 #[derive(Debug, Default)]
 pub(super) struct State {
     up: Option<bool>,
-    /// Down only because nothing is at the other end of the cable.
+    /// Down only because the machine at the other end of a direct cable is.
     unplugged: bool,
     cause: String,
 }
@@ -48,8 +48,8 @@ impl State {
         self.up
     }
 
-    /// Whether silence is the silence of others. A cable without a carrier is silent, too: at the other end of it may be
-    /// a machine without power. An interface that is down or gone, or a socket that failed, is our own deafness.
+    /// Whether silence is the silence of others. An interface that is down or gone, a socket that failed, a cable without a
+    /// carrier are our own deafness; but not a cable that leads straight to the machine that is silent.
     pub(super) fn hears(&self) -> bool {
         self.up == Some(true) || self.unplugged
     }
@@ -66,7 +66,7 @@ impl State {
         self.is(false, || why.into());
     }
 
-    /// It would, but has no carrier.
+    /// It would, but the machine at the other end of the cable gives no carrier.
     pub(super) fn is_unplugged(&mut self, why: impl Into<String>) {
         self.unplugged = true;
         self.is(false, || why.into());

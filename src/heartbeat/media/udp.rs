@@ -11,15 +11,22 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind, recvmmsg, sendto,
-    setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrLike, SockaddrStorage,
+    bind, recvmmsg, sendto, setsockopt, socket, sockopt,
 };
-use nix::{setsockopt_impl, sockopt_impl};
+use nix::{cmsg_space, setsockopt_impl, sockopt_impl};
 
 /// linux/in6.h
 const IPV6_MULTICAST_ALL: libc::c_int = 29;
 /// The highest priority that needs no privilege (linux/pkt_sched.h, TC_PRIO_INTERACTIVE): a beat overtakes bulk data.
 const PRIORITY: libc::c_int = 6;
+/// Asks for the interface by which each datagram comes in.
+pub(super) fn tell_interfaces(fd: &OwnedFd) {
+    // A kernel that does not tell leaves the interface unknown.
+    let _ = setsockopt(fd, sockopt::Ipv6RecvPacketInfo, &true);
+    let _ = setsockopt(fd, sockopt::Ipv4PacketInfo, &true);
+}
+
 /// What the kernel may keep for us while we do something else, in bytes; it doubles that, and takes some 800 for a short
 /// message: 10,000 of them.
 const KEPT: usize = 4 << 20;
@@ -210,7 +217,7 @@ fn words(what: &str, e: Errno) -> String {
 }
 
 /// Datagrams that are taken at once.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// Room for the longest one there is. The odd rest spreads the beginnings over the processor's cache.
 const ROOM: usize = (64 << 10) + 576;
 
@@ -222,12 +229,13 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new() -> Self {
-        Self { headers: MultiHeaders::preallocate(BATCH, None), buffer: vec![0; BATCH * ROOM] }
+        let control = cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
+        Self { headers: MultiHeaders::preallocate(BATCH, Some(control)), buffer: vec![0; BATCH * ROOM] }
     }
 
-    /// Takes what is there, at most [`BATCH`]; returns how many. `each` is told the bytes, from where, and whether the
-    /// datagram was longer than that.
-    pub(super) fn take(&mut self, fd: &OwnedFd, mut each: impl FnMut(&[u8], IpAddr, bool)) -> nix::Result<usize> {
+    /// Takes what is there, at most [`BATCH`]; returns how many. `each` is told the bytes, from where, the number of the
+    /// interface where that was asked for (else 0), and whether the datagram was longer than that.
+    pub(super) fn take(&mut self, fd: &OwnedFd, mut each: impl FnMut(&[u8], IpAddr, u32, bool)) -> nix::Result<usize> {
         let mut rooms = self.buffer.chunks_exact_mut(ROOM);
         let mut slices: [_; BATCH] = std::array::from_fn(|_| [IoSliceMut::new(rooms.next().unwrap_or_default())]);
         let flags = MsgFlags::MSG_DONTWAIT;
@@ -236,7 +244,12 @@ impl Batch {
             taken += 1;
             let from = message.address.as_ref().and_then(ip).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             let bytes = message.iovs().next().unwrap_or_default();
-            each(bytes, from, message.flags.contains(MsgFlags::MSG_TRUNC));
+            let via = message.cmsgs().into_iter().flatten().find_map(|c| match c {
+                ControlMessageOwned::Ipv4PacketInfo(info) => u32::try_from(info.ipi_ifindex).ok(),
+                ControlMessageOwned::Ipv6PacketInfo(info) => Some(info.ipi6_ifindex),
+                _ => None,
+            });
+            each(bytes, from, via.unwrap_or_default(), message.flags.contains(MsgFlags::MSG_TRUNC));
         }
         Ok(taken)
     }

@@ -41,6 +41,8 @@ pub enum Refusal {
     Malformed(&'static str),
     #[error("not a node of this cluster")]
     UnknownNode,
+    #[error("signed with a checksum, by a node that has a key")]
+    ChecksumOnly,
     #[error("too many nodes: it is not counted as one")]
     TooManyNodes,
     #[error("replayed: it is of start {got:x} of the node, which is at {is:x}")]
@@ -55,6 +57,7 @@ impl Refusal {
         match self {
             Self::Malformed(_) => "malformed",
             Self::UnknownNode => "unknown-node",
+            Self::ChecksumOnly => "checksum-only",
             Self::TooManyNodes => "too-many-nodes",
             Self::OldGeneration { .. } => "replayed-generation",
             Self::OldSequence { .. } => "replayed-sequence",

@@ -176,9 +176,11 @@ impl Judge {
         self.limits.warntime.unwrap_or(self.deadtime / 2)
     }
 
-    /// A new start of the node: a goodbye of the one before means nothing any more, by whatever message it is first heard.
+    /// A new start of the node: a goodbye of the one before means nothing any more, by whatever message it is first heard,
+    /// nor does the deadtime that it had announced.
     pub fn restarted(&mut self) {
         self.left = None;
+        self.deadtime = self.limits.deadtime;
     }
 
     /// A sign of life on a medium, with the deadtime that the sender announced, if it did. A goodbye is taken back by a new
@@ -187,9 +189,7 @@ impl Judge {
         if self.state == NodeState::Left && self.left.is_some_and(|then| now.since(then) < GOODBYE) {
             return;
         }
-        if let Some(deadtime) = announced {
-            self.deadtime = deadtime;
-        }
+        self.deadtime = announced.unwrap_or(self.limits.deadtime);
         self.first.get_or_insert(now);
         self.carried(medium, now, changes);
         let silent = self.alive.map(|then| now.since(then));
@@ -262,11 +262,35 @@ impl Judge {
         !put_off(&mut self.distrust, waits, self.alive.or(Some(expected)))
     }
 
-    /// Whether the node's silence means anything: it could be heard on a medium that has carried it before, or, if it was
-    /// never heard, on any.
+    /// Whether the node's silence means anything: it could be heard on a medium that carried it when it was last heard, or,
+    /// if it never was, on any. A medium that had gone dead while the node lived on is no witness.
     fn audible(&self) -> bool {
         let ever = self.links.iter().any(|l| l.alive.is_some());
-        self.links.iter().any(|l| l.hears && (l.alive.is_some() || !ever))
+        let carries = |link: &Link| match (link.alive, self.alive) {
+            (Some(then), Some(life)) => then + self.deadtime > life,
+            (Some(_), None) => true,
+            (None, _) => !ever,
+        };
+        self.links.iter().any(|l| l.hears && carries(l))
+    }
+
+    /// Whether its state is knowledge now: it was heard since our last stall or deafness, or has been silent for a deadtime
+    /// since, or said that it leaves.
+    pub fn certain(&self, now: Instant) -> bool {
+        match self.state {
+            NodeState::Unknown => false,
+            NodeState::Dead | NodeState::Left => true,
+            NodeState::Up | NodeState::Late => {
+                let heard = |then: Instant| self.alive.is_some_and(|alive| alive > then);
+                self.audible() && self.distrust.is_none_or(|then| heard(then) || now.since(then) >= self.deadtime)
+            }
+        }
+    }
+
+    /// When a medium last brought something of it.
+    #[cfg(test)]
+    pub fn carried_at(&self, medium: usize) -> Option<Instant> {
+        self.links[medium].alive
     }
 
     /// Something can be heard on a medium from now on, or nothing can. What was not heard on a deaf one was not silence:

@@ -33,9 +33,9 @@ use window::{Admission, Mark, Window};
 
 /// Nodes that are kept where none are named: a cluster has a few, an attacker with a key would have any number.
 const MOST_NODES: usize = 4096;
-/// A deadtime that a sender announces is believed within these bounds, in milliseconds; beyond them the one before stays
-/// in force.
-const BELIEVABLE: std::ops::RangeInclusive<u64> = 1..=86_400_000;
+/// The bounds of a deadtime that a sender announces, in milliseconds: beyond them it counts as the nearer one. Below, the
+/// listener could do nothing but look; above, nobody would ever be dead.
+const BELIEVABLE: std::ops::RangeInclusive<u64> = 10..=86_400_000;
 
 /// Who listens, to whom, and for how long.
 #[derive(Clone, Debug)]
@@ -67,10 +67,23 @@ struct Node {
     pulses: Vec<Pulse>,
     window: Window,
     answers: Answers,
+    standing: Standing,
     status: Option<String>,
     beat: Option<Instant>,
     /// Where the agenda has it.
     due: Option<Instant>,
+}
+
+/// By what a node is known: nobody who has a key is spoken for by a checksum, which anybody can make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// Nothing was heard.
+    #[default]
+    None,
+    /// Messages with a checksum.
+    Checksum,
+    /// A message with a digest that needs a key.
+    Key,
 }
 
 /// The nodes, as one of them sees the others.
@@ -117,6 +130,7 @@ impl Membership {
             pulses: vec![Pulse::default(); self.settings.media],
             window: Window::new(self.settings.stored.get(name).copied()),
             answers: Answers::default(),
+            standing: Standing::None,
             status: None,
             beat: None,
             due: None,
@@ -136,23 +150,36 @@ impl Membership {
         self.index.get(name).map_or(NodeState::Unknown, |n| self.nodes[*n].judge.state())
     }
 
-    /// The numbers heard so far, with those of earlier runs: to be kept on disk.
+    /// The numbers heard so far, with those of earlier runs: to be kept on disk. What only a checksum vouches for is not.
     pub fn marks(&self) -> BTreeMap<String, Mark> {
         let mut marks = self.settings.stored.clone();
-        marks.extend(self.nodes.iter().filter_map(|n| Some((n.name.clone(), n.window.mark()?))));
+        let vouched = |n: &&Node| n.standing != Standing::Checksum;
+        marks.extend(self.nodes.iter().filter(vouched).filter_map(|n| Some((n.name.clone(), n.window.mark()?))));
         marks
     }
 
-    /// The shortest deadtime in force: whoever looks less often than twice in it cannot judge.
+    /// Whether what is thought of a node is knowledge, not what was known before we were held up or could not hear.
+    pub fn certain(&self, name: &str, now: Instant) -> bool {
+        self.index.get(name).is_some_and(|n| self.nodes[*n].judge.certain(now))
+    }
+
+    /// The shortest deadtime in force for a node that could die: whoever looks less often than twice in it cannot judge.
     pub fn shortest_deadtime(&mut self) -> Duration {
-        let all = self.nodes.iter().map(|n| n.judge.deadtime());
+        let waits = |n: &&Node| !matches!(n.judge.state(), NodeState::Dead | NodeState::Left);
+        let all = self.nodes.iter().filter(waits).map(|n| n.judge.deadtime());
         *self.shortest.get_or_insert_with(|| all.fold(self.settings.limits.deadtime, Duration::min))
     }
 
-    /// Takes a message whose authentication was verified.
-    pub fn hear(&mut self, message: &Message, medium: usize, now: Instant) -> Vec<Finding> {
+    /// Takes a message that a key has verified.
+    #[cfg(test)]
+    fn hear(&mut self, message: &Message, medium: usize, now: Instant) -> Vec<Finding> {
+        self.hear_by(true, message, medium, now)
+    }
+
+    /// Takes a message that was verified: by a key, or by a mere checksum (crc), which anybody can make.
+    pub fn hear_by(&mut self, key: bool, message: &Message, medium: usize, now: Instant) -> Vec<Finding> {
         let mut findings = Vec::new();
-        if let Err(refusal) = self.take(message, medium, now, &mut findings) {
+        if let Err(refusal) = self.take(key, message, medium, now, &mut findings) {
             findings.push(Finding::Refused { node: message.text("src").map(str::to_owned), refusal });
         }
         findings
@@ -160,6 +187,7 @@ impl Membership {
 
     fn take(
         &mut self,
+        key: bool,
         message: &Message,
         medium: usize,
         now: Instant,
@@ -188,8 +216,10 @@ impl Membership {
             None if self.nodes.len() >= MOST_NODES => return Err(Refusal::TooManyNodes),
             None => self.add(&source, now),
         };
+        self.vouch(n, key)?;
         let spread = self.spread();
         let node = &mut self.nodes[n];
+        let deadtime_before = node.judge.deadtime();
         let gap = node.beat.map(|then| now.since(then));
         let mut changes = Vec::new();
         let mut news = false;
@@ -226,7 +256,8 @@ impl Membership {
         // A goodbye holds for the whole start of the node: it is one though it had to be sent again.
         let goodbye = kind == "shutdone" && admission.is_some_and(Admission::accepted);
         if admission.is_some_and(Admission::alive) || goodbye {
-            let announced = message.text("dt").and_then(hexadecimal).filter(|ms| BELIEVABLE.contains(ms));
+            let announced = message.text("dt").and_then(hexadecimal).filter(|ms| *ms > 0);
+            let announced = announced.map(|ms| ms.clamp(*BELIEVABLE.start(), *BELIEVABLE.end()));
             let leaves = goodbye || (kind == "status" && message.text("st") == Some("dead"));
             if let Some(Admission::Restart { was }) = admission {
                 findings.push(Finding::Restarted { node: source.clone(), was, is: generation });
@@ -238,13 +269,12 @@ impl Membership {
                 node.window.stop_asking();
             } else if kind == "status" && message.text("dest").is_none() {
                 // As with the real daemon, only its status is life of a node; other messages show that a medium carries.
-                let before = node.judge.deadtime();
                 node.judge.alive(medium, announced.map(Duration::from_millis), now, &mut changes);
-                if node.judge.deadtime() != before {
-                    self.shortest = None;
-                }
             } else if node.judge.state() != NodeState::Left {
                 node.judge.carried(medium, now, &mut changes);
+            }
+            if node.judge.deadtime() != deadtime_before {
+                self.shortest = None;
             }
             if kind == "status" {
                 let status = message.text("st");
@@ -261,6 +291,24 @@ impl Membership {
             findings.push(Finding::Heartbeat { node: source.clone(), medium, gap, message: message.clone() });
         }
         self.answer(n, message, admission, findings);
+        Ok(())
+    }
+
+    /// Where keys and checksums are configured together a node may change from the checksum to a key: what was heard of it
+    /// before then binds nobody, and no checksum counts for it any more.
+    fn vouch(&mut self, n: usize, key: bool) -> Result<(), Refusal> {
+        let node = &mut self.nodes[n];
+        match (node.standing, key) {
+            (Standing::Key, false) => return Err(Refusal::ChecksumOnly),
+            (Standing::Checksum, true) => {
+                node.window = Window::new(self.settings.stored.get(&node.name).copied());
+                node.answers = Answers::default();
+                node.judge.restarted();
+                self.shortest = None;
+            }
+            _ => {}
+        }
+        node.standing = if key { Standing::Key } else { Standing::Checksum };
         Ok(())
     }
 
@@ -294,6 +342,9 @@ impl Membership {
         for change in changes {
             if matches!(change, Change::Node { is: NodeState::Dead, .. }) {
                 node.window.stop_asking();
+            }
+            if matches!(change, Change::Node { .. }) {
+                self.shortest = None;
             }
             findings.push(Finding::Changed { node: node.name.clone(), deadtime: node.judge.deadtime(), change });
         }

@@ -292,13 +292,41 @@ fn a_node_is_judged_by_the_deadtime_that_it_announces() {
     assert_eq!(nodes(&m.look(at(199))), [("ha2", NodeState::Up, NodeState::Late)]);
     assert_eq!(nodes(&m.look(at(200))), [("ha2", NodeState::Late, NodeState::Dead)]);
     assert_eq!(nodes(&m.look(at(3999))), [("ha1", NodeState::Up, NodeState::Late)]);
-    // It changes with the next status, and one beyond belief is none.
+    // It changes with the next status, and nothing is none: then ours is in force again.
     m.hear(&status("ha1", 1, 2).with("dt", format!("{:x}", 500)), 0, at(4000));
     m.hear(&status("ha2", 1, 2).with("dt", "0"), 0, at(4000));
     m.look(at(4000));
-    assert_eq!(m.deadline(), Some(at(4100)), "half the shorter one");
+    assert_eq!(m.deadline(), Some(at(4250)), "half the shorter one");
     m.look(at(4500));
     assert_eq!(m.state("ha1"), NodeState::Dead);
+    // Nobody keeps us busy by announcing the impossible, least of all when it is gone.
+    m.hear(&status("ha2", 1, 3).with("dt", "1"), 0, at(4600));
+    assert_eq!(m.shortest_deadtime(), Duration::from_millis(10));
+    m.look(at(4700));
+    assert_eq!((m.state("ha2"), m.shortest_deadtime()), (NodeState::Dead, Duration::from_millis(1000)));
+    m.hear(&status("ha2", 1, 4).with("dt", "ffffffffffff"), 0, at(4800));
+    // A new start has announced nothing yet, whatever it says first.
+    m.hear(&numbered("starting", "ha2", 2, 1), 0, at(4900));
+    m.look(at(5800));
+    assert_eq!(m.state("ha2"), NodeState::Dead);
+}
+
+#[test]
+fn nobody_who_has_a_key_is_spoken_for_by_a_checksum() {
+    let mut m = membership();
+    // While both are configured a node may have either.
+    assert_eq!(nodes(&m.hear_by(false, &status("ha1", 7, 1), 0, at(0))), [("ha1", NodeState::Unknown, NodeState::Up)]);
+    m.hear_by(false, &numbered("shutdone", "ha1", 99, 1), 0, at(1));
+    assert_eq!((m.state("ha1"), m.marks().len()), (NodeState::Left, 0));
+    // The forged start, and the forged goodbye, bind nobody once it has spoken for itself.
+    assert_eq!(nodes(&m.hear(&status("ha1", 7, 2), 0, at(2))), [("ha1", NodeState::Left, NodeState::Up)]);
+    for forged in [status("ha1", 99, 2), numbered("shutdone", "ha1", 7, 3)] {
+        let found = m.hear_by(false, &forged, 0, at(3));
+        let refused = |f: &Finding| matches!(f, Finding::Refused { refusal: Refusal::ChecksumOnly, .. });
+        assert!(found.iter().all(refused), "{found:?}");
+    }
+    assert_eq!(m.state("ha1"), NodeState::Up);
+    assert_eq!(m.marks()["ha1"].generation, 7);
 }
 
 #[test]

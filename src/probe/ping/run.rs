@@ -116,7 +116,7 @@ impl Prober {
         loop {
             let now = Instant::now();
             if signals.and_then(Signals::arrived).is_some() {
-                return Ok(Answer::Yes);
+                return Ok(watch.interrupted()?);
             }
             // What has arrived counts, however late we are; a silence does not.
             let all = self.take_in()?;

@@ -97,8 +97,8 @@ enum Event {
 struct Model {
     said: NodeState,
     links: Vec<LinkState>,
-    /// Which media ever brought something of it, and on which something can be heard.
-    ever: Vec<bool>,
+    /// When each medium last brought something of it, copies included, and on which something can be heard.
+    brought: Vec<Option<u64>>,
     hears: Vec<bool>,
     /// When each medium last brought something new.
     carried: Vec<Option<u64>>,
@@ -119,7 +119,7 @@ impl Model {
         Self {
             said: NodeState::Unknown,
             links: vec![LinkState::Unknown; media],
-            ever: vec![false; media],
+            brought: vec![None; media],
             hears: vec![true; media],
             carried: vec![None; media],
             started: now,
@@ -136,8 +136,10 @@ impl Model {
 
     /// Whether its silence means anything.
     fn audible(&self) -> bool {
-        let media = || self.hears.iter().zip(&self.ever);
-        media().any(|(hears, ever)| *hears && *ever) || (media().all(|(_, ever)| !ever) && self.hears.contains(&true))
+        let never = self.brought.iter().all(Option::is_none);
+        let witness = |then: u64| self.life.is_none_or(|life| life < then + self.deadtime);
+        let mut media = self.hears.iter().zip(&self.brought);
+        media.any(|(hears, brought)| *hears && brought.map_or(never, witness))
     }
 
     /// Tells it something about a medium. Whoever becomes audible by that has a whole deadtime.
@@ -494,11 +496,12 @@ impl<'a> World<'a> {
             model.mark = Some(mark);
             if before.mark.is_none_or(|known| known.0 < mark.0) {
                 model.goodbye = false;
+                model.deadtime = self.case.deadtime;
             }
             model.carried[medium] = Some(now);
             if kind == "status" && !(model.goodbye && model.left.is_some_and(|then| now < then + GOODBYE)) {
                 let announced = message.text("dt").map(|dt| u64::from_str_radix(dt, 16).unwrap());
-                model.deadtime = announced.unwrap_or(model.deadtime);
+                model.deadtime = announced.unwrap_or(self.case.deadtime);
                 (model.life, model.left, model.goodbye) = (Some(now), None, false);
             }
         }
@@ -525,7 +528,12 @@ impl<'a> World<'a> {
             }
         }
         self.judge(findings, fresh.then_some(node));
-        let model = &self.models[node];
+        let brought = self.membership.nodes[node].judge.carried_at(medium).map(|then| then.since_boot().as_millis());
+        let model = &mut self.models[node];
+        model.brought[medium] = brought.map(|ms| ms as u64);
+        if !before.audible() && model.audible() {
+            model.stall = Some(now);
+        }
         if fresh && kind == "status" && model.left.is_none() {
             assert_eq!(model.said, NodeState::Up, "{now}: a node that was just heard");
         }
@@ -609,9 +617,6 @@ impl<'a> World<'a> {
                     }
                     assert!(is != LinkState::Dead || model.hears[medium] || model.left.is_some(), "{now}: deaf");
                     model.links[medium] = is;
-                    if is == LinkState::Up {
-                        model.note(now, |m| m.ever[medium] = true);
-                    }
                 }
                 Finding::Restarted { node, was, is } => {
                     assert!(was < is && woken.is_some(), "{now}: {node} from {was} to {is}");
