@@ -86,6 +86,14 @@ impl Setup {
         Child::spawn(command)
     }
 
+    /// Starts hb-send with `--realtime` after a line of words that take rights away.
+    fn realtime(&self, rights: &str, line: &str) -> Child {
+        let mut words = rights.split_whitespace();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(tool("hb-send")).args(self.words(line)).arg("--realtime").stdin(Stdio::piped());
+        Child::spawn(command)
+    }
+
     /// A listener that listens.
     #[track_caller]
     fn listen(&self, line: &str) -> Child {
@@ -556,6 +564,44 @@ fn whatever_stdin_and_stdout_do_it_beats() {
     });
     assert_eq!(waiter.join().unwrap().code(), Some(75));
     late.unwrap();
+}
+
+/// What the kernel says of a process: SCHED_FIFO or not, its real-time priority, and its locked memory in kB.
+fn kernel_says(child: &Child) -> (bool, u64, u64) {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", child.pid())).unwrap();
+    let (stat, status) = (read("stat"), read("status"));
+    // After the name, in parentheses, the third field comes first; rt_priority is the 40th, policy the 41st.
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split_whitespace().collect();
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    let locked = locked.trim().trim_end_matches(" kB").parse().unwrap();
+    (fields[38] == "1", fields[37].parse().unwrap(), locked)
+}
+
+/// In a user namespace the machine's root is nobody, and so are its rights.
+const NO_RIGHTS: &str = "prlimit --memlock=0:0 --rtprio=0:0 unshare --user --map-root-user";
+
+#[test]
+fn realtime_says_what_the_kernel_gave() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    // Whatever the caller of this test may do, and nothing.
+    for (me, rights) in [("a", "env"), ("b", NO_RIGHTS)] {
+        let mut mouth = s.realtime(rights, &format!("--node {me} --ucast {} --every 20ms", s.at(1)));
+        let said = mouth.next_event("realtime", LONG);
+        beats(&mut ear, me, 3);
+        let (fifo, priority, locked) = kernel_says(&mouth);
+        assert_eq!(said["scheduler"], if fifo { "fifo" } else { "other" }, "{said}");
+        assert_eq!(said["priority"], if fifo { priority.into() } else { Value::Null }, "{said}");
+        assert_eq!(said["locked"], locked > 0, "{said}, {locked} kB");
+        let cause = said["cause"].as_str().unwrap();
+        assert_eq!(cause == "granted", fifo && locked > 0, "{said}");
+        assert_eq!(cause.contains("real-time priority: "), !fifo, "{said}");
+        assert_eq!(cause.contains("locked memory: "), locked == 0, "{said}");
+        if rights == NO_RIGHTS {
+            assert!(!fifo && locked == 0, "{said}");
+        }
+        end(mouth);
+    }
 }
 
 #[test]
