@@ -605,6 +605,32 @@ fn realtime_says_what_the_kernel_gave() {
 }
 
 #[test]
+fn locked_memory_never_ends_a_sender() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let line = |me: &str| format!("--node {me} --ucast {} --every 20ms -", s.at(1));
+    let mut plain = s.start("hb-send", &line("a"));
+    plain.next_event("sending", LONG);
+    let status = fs::read_to_string(format!("/proc/{}/status", plain.pid())).unwrap();
+    let size = status.lines().find_map(|l| l.strip_prefix("VmSize:")).unwrap();
+    let size: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    end(plain);
+    // Enough for what it has at first, and not for what it needs later.
+    let limit = (size + 512) * 1024;
+    let rights = format!("prlimit --memlock={limit}:{limit} unshare --user --map-root-user");
+    let mut mouth = s.realtime(&rights, &line("b"));
+    mouth.next_event("realtime", LONG);
+    // The history keeps them.
+    let big = json!({"event": "send", "message": {"t": "big", "x": "y".repeat(30_000)}}).to_string();
+    for _ in 0..200 {
+        mouth.say(&big);
+        mouth.next_where("sent", LONG, |v| v["event"] == "sent" && v["why"] == "send");
+    }
+    beats(&mut ear, "b", 3);
+    end(mouth);
+}
+
+#[test]
 fn keys_are_changed_one_node_at_a_time() {
     let s = Setup::new();
     let (one, two) = (s.keys("one", KEYS, 0o600), s.keys("two", "auth 2\n2 sha256 another\n", 0o600));
