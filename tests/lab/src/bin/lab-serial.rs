@@ -274,3 +274,35 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_happens_as_often_as_it_is_told() {
+        let mut faults = Faults { dice: 1, ..Faults::none() };
+        let piece = [b'.'; 2000];
+        assert_eq!(faults.harm(&piece), piece);
+        for (kind, chance, lengths) in [
+            ("pieces", "10000", 0..1),
+            ("bytes", "10000", 0..1),
+            ("bytes", "5000", 900..1100),
+            ("garble", "10000", 2000..2001),
+        ] {
+            faults.set(kind, chance).unwrap();
+            let arrives = faults.harm(&piece);
+            assert!(lengths.contains(&arrives.len()), "{kind} {chance}: {}", arrives.len());
+            assert_eq!(arrives.contains(&b'.'), kind == "bytes" && chance == "5000", "{kind} {chance}");
+            faults.set(kind, "0").unwrap();
+            assert_eq!(faults.harm(&piece), piece, "{kind} 0");
+        }
+        faults.set("pieces", "2000").unwrap();
+        let lost = (0..10_000).filter(|_| faults.harm(b"x").is_empty()).count();
+        assert!((1800..2200).contains(&lost), "{lost}");
+        for (kind, chance) in [("pieces", "10001"), ("pieces", "-1"), ("pieces", "x"), ("sparks", "1")] {
+            assert!(faults.set(kind, chance).is_err(), "{kind} {chance}");
+        }
+    }
+}
