@@ -106,21 +106,12 @@ fn flood(bin: &Path, keys: &Keys) -> anyhow::Result<Outcome> {
 
     let garbage = Garbage::new(&tap)?;
     let done = AtomicBool::new(false);
-    let mut early = Ok(0.0);
-    let sent = std::thread::scope(|scope| {
+    let (early, sent) = std::thread::scope(|scope| {
         let flood = scope.spawn(|| garbage.send(free, &tap, &done));
-        // Whatever goes wrong here, the flood ends.
-        let mut watch = || -> anyhow::Result<f64> {
-            sleep(FIRST);
-            let early = memory(&ear, "VmRSS:")?;
-            sleep(DEATH - FIRST);
-            dying.kill();
-            sleep(LASTS - DEATH);
-            Ok(early)
-        };
-        early = watch();
+        // Whatever goes wrong meanwhile, the flood ends.
+        let early = meanwhile(&ear, &mut dying);
         done.store(true, Ordering::Relaxed);
-        flood.join()
+        (early, flood.join())
     });
     let early = early?;
     let (sent, took) = sent.map_err(|_| anyhow::anyhow!("the flood has panicked"))??;
@@ -158,6 +149,16 @@ fn flood(bin: &Path, keys: &Keys) -> anyhow::Result<Outcome> {
         peak,
         cpu,
     })
+}
+
+/// What happens while the flood lasts: the one dies. Returns how much memory the listener had after [`FIRST`].
+fn meanwhile(ear: &Child, dying: &mut Child) -> anyhow::Result<f64> {
+    sleep(FIRST);
+    let early = memory(ear, "VmRSS:")?;
+    sleep(DEATH - FIRST);
+    dying.kill();
+    sleep(LASTS - DEATH);
+    Ok(early)
 }
 
 fn memory(child: &Child, name: &str) -> anyhow::Result<f64> {
