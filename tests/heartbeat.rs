@@ -244,6 +244,10 @@ fn a_wait_ends_with_yes_no_or_unknown() {
     s.run("hb-listen", &format!("{listen} --until unknown:a")).ends_with(0);
     // Expected and never heard.
     s.run("hb-listen", &format!("{listen} --peers a --initdead 50ms --until dead:a --for 30s")).ends_with(0);
+    // Who cannot hear does not know.
+    let line = format!("--node me --udp {}@nosuch0 --peers a --initdead 50ms --until dead:a", s.at(1));
+    let deaf = s.run("hb-listen", &format!("{line} --for 500ms --deadtime 50ms"));
+    assert_eq!(deaf.ends_with(75).events().pop().unwrap()["code"], "deaf");
     let mut up = s.start("hb-listen", &format!("{listen} --until up:a"));
     let mut a = s.start("hb-send", &format!("--node a --ucast {} --every 10ms --deadtime 25s", s.at(1)));
     assert_eq!(up.wait(LONG), 0);
@@ -276,6 +280,28 @@ fn two_terminals_on_one_cable() {
         assert!(events.iter().all(|v| v["event"] != "rejected"), "{events:?}");
         assert!(events.iter().any(|v| v["event"] == "link" && v["node"] == *other && v["is"] == "up"), "{events:?}");
     }
+}
+
+#[test]
+fn who_cannot_hear_declares_nobody_dead() {
+    let s = Setup::new();
+    let mut cable = Cable::lay();
+    let line = |end| format!("--serial {}", cable.device(end).display());
+    // The second medium works all the time, but never carried the node: its silence means nothing.
+    let mut ear = s.listen(&format!("--node a {} --udp {}", line(End::A), s.at(1)));
+    let mut b = s.start("hb-send", &format!("--node b --every 20ms --deadtime 300ms {}", line(End::B)));
+    node(&mut ear, "b", "up");
+    cable.unplug(End::A);
+    let cause = node(&mut ear, "b", "unknown");
+    assert!(cause["cause"].as_str().unwrap().contains("may live"), "{cause}");
+    cable.plug(End::A);
+    node(&mut ear, "b", "up");
+    b.kill();
+    node(&mut ear, "b", "dead");
+    // Whether it was late on the way depends on the moment of the blow.
+    let states: Vec<String> = states(&ear, "b").into_iter().filter(|s| s != "late").collect();
+    assert_eq!(states, ["up", "unknown", "up", "dead"]);
+    end(ear);
 }
 
 #[test]
@@ -449,16 +475,22 @@ fn a_frozen_listener_knows_that_it_was_frozen() {
 fn a_frozen_sender_comes_back_as_a_new_start() {
     let s = Setup::new();
     let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
-    for state in ["", " --state-dir"] {
-        let state = if state.is_empty() { String::new() } else { format!("{state} {}", s.path("own")) };
-        let me = if state.is_empty() { "a" } else { "b" };
+    // The third one's disk fails while it stands still: that silences nobody.
+    for (me, keeps, fails) in [("a", false, false), ("b", true, false), ("c", true, true)] {
+        let state = if keeps { format!(" --state-dir {}", s.path("own")) } else { String::new() };
         let mut mouth =
             s.start("hb-send", &format!("--node {me} --ucast {} --every 20ms --deadtime 300ms{state}", s.at(1)));
         let first = mouth.next_event("sending", LONG)["generation"].as_u64().unwrap();
         beats(&mut ear, me, 2);
         mouth.stop();
         node(&mut ear, me, "dead");
+        if fails {
+            fs::remove_dir_all(s.path("own")).unwrap();
+        }
         mouth.cont();
+        if fails {
+            mouth.next_event("error", LONG);
+        }
         let stalled = mouth.next_event("stalled", LONG);
         assert_eq!(stalled["generation"], first + 1);
         ear.next_where("restarted", LONG, |v| v["event"] == "restarted" && v["node"] == *me);

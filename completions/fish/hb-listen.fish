@@ -1,7 +1,7 @@
-complete -c hb-listen -l node -d 'The name of this node, whose own messages do not count [default: the host name, in lower case]' -r
+complete -c hb-listen -l node -d 'The name of this node [default: the host name, in lower case]' -r
 complete -c hb-listen -l ha-d -d 'Take nodes, media, times and keys from ha.cf and authkeys here; what else is given goes before them' -r -F
 complete -c hb-listen -l authkeys -d 'The keys; [default: /etc/ha.d/authkeys]' -r -F
-complete -c hb-listen -l state-dir -d 'Keep how far each node had counted here, so that a restart of this command opens no door to a replay' -r -F
+complete -c hb-listen -l state-dir -d 'Keep generations and numbers here: a restart is then known as one, and opens no door to a replay' -r -F
 complete -c hb-listen -l udp -d 'Hear unicast and broadcast on this port' -r
 complete -c hb-listen -l mcast -d 'Hear this group on an interface' -r
 complete -c hb-listen -l serial -d 'Hear this serial line' -r

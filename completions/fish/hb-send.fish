@@ -1,7 +1,7 @@
 complete -c hb-send -l node -d 'The name of this node [default: the host name, in lower case]' -r
-complete -c hb-send -l ha-d -d 'Take media, times and keys from ha.cf and authkeys here; what else is given goes before them' -r -F
+complete -c hb-send -l ha-d -d 'Take nodes, media, times and keys from ha.cf and authkeys here; what else is given goes before them' -r -F
 complete -c hb-send -l authkeys -d 'The keys; [default: /etc/ha.d/authkeys]' -r -F
-complete -c hb-send -l state-dir -d 'Keep the generation and uuid of the node here, so that a restart is known as one' -r -F
+complete -c hb-send -l state-dir -d 'Keep generations and numbers here: a restart is then known as one, and opens no door to a replay' -r -F
 complete -c hb-send -l ucast -d 'Send to this host' -r
 complete -c hb-send -l bcast -d 'Broadcast on this interface' -r
 complete -c hb-send -l mcast -d 'Send to this group on an interface' -r

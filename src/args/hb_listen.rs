@@ -1,11 +1,11 @@
 //! `hb-listen`: hear who is alive.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 
+use super::cluster::Cluster;
 use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool, duration};
 use crate::heartbeat::media::In;
@@ -15,18 +15,9 @@ use crate::heartbeat::membership::judge::NodeState;
 #[derive(Parser, Clone, Debug)]
 #[command(name = "hb-listen", version)]
 pub struct HbListen {
-    /// The name of this node, whose own messages do not count [default: the host name, in lower case]
-    #[arg(long, value_name = "NAME", value_parser = super::node_name)]
-    pub node: Option<String>,
-    /// Take nodes, media, times and keys from ha.cf and authkeys here; what else is given goes before them
-    #[arg(long, value_name = "DIR")]
-    pub ha_d: Option<PathBuf>,
-    /// The keys; [default: /etc/ha.d/authkeys]
-    #[arg(long, value_name = "FILE")]
-    pub authkeys: Option<PathBuf>,
-    /// Keep how far each node had counted here, so that a restart of this command opens no door to a replay
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cluster: Cluster,
     /// Hear unicast and broadcast on this port
     #[arg(long, value_name = "[ADDR:]PORT[@IF]", value_parser = In::udp, help_heading = "Media")]
     pub udp: Vec<In>,
@@ -102,7 +93,7 @@ impl Tool for HbListen {
 pub const MANUAL: Manual = Manual {
     details: &[
         "Hears the messages of Linux-HA heartbeat 3 and of hb-send on any number of media at once, verifies them, and judges each \
-         node by its silence. A message counts once, on whichever medium it comes first; its copies show that the other media \
+         node but this one by its silence. A message counts once, on whichever medium it comes first; its copies show that the other media \
          carry. At least one medium has to be named, here or in ha.cf.",
         "A node is up when its heartbeats come, late after --warntime without one, and dead after its deadtime without one on any \
          medium: the one that it announces, else --deadtime. It has left when it said so. A node of --peers that is never heard is \
@@ -110,6 +101,10 @@ pub const MANUAL: Manual = Manual {
         "If this command itself did not run for half a deadtime (a loaded or paused machine), or the kernel had no room for what \
          came, it says so (stalled), reads what lies there, and counts silence from then on only. One silence has the benefit of \
          that doubt once; another stall in it is overloaded, and puts nothing off.",
+        "Where this command cannot hear, nobody is dead: while every medium that ever carried a node has failed on this machine (its \
+         interface is gone or down, the device was pulled out), the node becomes unknown instead, and has a whole deadtime once \
+         one of them works again. An interface without a carrier does not excuse silence: a direct cable loses it when the \
+         machine at the other end does. The medium events tell the one from the other.",
         "Nothing is looked at before its digest is verified, under any key of authkeys, so that keys can be changed node by node \
          without a gap. A generation that is over, and a number that came before, are refused as replays; with --state-dir also \
          after a restart of this command (the file is at most ten seconds behind the numbers, and never behind a generation). A \
@@ -124,7 +119,10 @@ pub const MANUAL: Manual = Manual {
         (0, "ended by a signal; with --until, it happened; with --for, the time is over"),
         (1, "with --until and --for: it did not happen"),
         (69, "another process listens for this node with the same --state-dir"),
-        (75, "with --until and --for: it could not be told, the node was never heard; or nobody reads the answer"),
+        (
+            75,
+            "with --until and --for: it could not be told, the node was never heard or could not be; or nobody reads the answer",
+        ),
         (77, "authkeys, or the folder for state, may not be read or written"),
         (78, "ha.cf, authkeys or the state on disk are wrong, or others could have read or written them"),
     ],

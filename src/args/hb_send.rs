@@ -1,10 +1,10 @@
 //! `hb-send`: say that this node is alive.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use super::cluster::Cluster;
 use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool, duration};
 use crate::heartbeat::media::Out;
@@ -16,18 +16,9 @@ pub struct HbSend {
     /// Act on the events on stdin: reply, send and order
     #[arg(value_name = "-", value_parser = ["-"])]
     pub orders: Option<String>,
-    /// The name of this node [default: the host name, in lower case]
-    #[arg(long, value_name = "NAME", value_parser = super::node_name)]
-    pub node: Option<String>,
-    /// Take media, times and keys from ha.cf and authkeys here; what else is given goes before them
-    #[arg(long, value_name = "DIR")]
-    pub ha_d: Option<PathBuf>,
-    /// The keys; [default: /etc/ha.d/authkeys]
-    #[arg(long, value_name = "FILE")]
-    pub authkeys: Option<PathBuf>,
-    /// Keep the generation and uuid of the node here, so that a restart is known as one
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cluster: Cluster,
     /// Send to this host
     #[arg(long, value_name = "HOST[:PORT]", value_parser = Out::ucast, help_heading = "Media")]
     pub ucast: Vec<Out>,

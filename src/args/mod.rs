@@ -4,6 +4,7 @@
 //! definitions that the commands parse.
 
 pub mod cadence;
+pub mod cluster;
 pub mod garp;
 pub mod ha_conf;
 pub mod ha_event;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::authkeys::AuthKeys;
 use super::ha_cf::{Autojoin, HaCf};
 use super::haresources::{Class, Group, Resource};
-use super::{ConfigError, Parsed, Problem, Severity, authkeys, ha_cf, haresources, lossy, trust};
+use super::{ConfigError, Parsed, Problem, Severity, authkeys, ha_cf, haresources, lossy, no_keys, trust};
 use crate::heartbeat::wire::authentication::Method;
 
 /// What came of looking at a whole folder.
@@ -23,8 +23,10 @@ pub struct Checked {
 pub fn check(dir: &Path, places: &Places) -> Checked {
     let mut checked = Checked::default();
     let file = |name: &str| dir.join(name);
-    let ha_cf = checked.file(&file("ha.cf"), trust::check_trusted, |f, text| ha_cf::parse(f, &lossy(text)));
-    let keys = checked.file(&file("authkeys"), trust::check_secret, authkeys::parse);
+    let ha_cf = checked
+        .file(&file("ha.cf"), trust::read_unjudged, trust::check_trusted, |f, text| ha_cf::parse(f, &lossy(text)));
+    let keys = |file: &Path| trust::read_unjudged(file).map_err(no_keys);
+    let keys = checked.file(&file("authkeys"), keys, trust::check_secret, authkeys::parse);
     let path = file("haresources");
     // Heartbeats alone need none; without ha.cf it is the folder that is wrong.
     let groups = match path.symlink_metadata() {
@@ -39,7 +41,8 @@ pub fn check(dir: &Path, places: &Places) -> Checked {
             });
             None
         }
-        _ => checked.file(&path, trust::check_trusted, |f, text| haresources::parse(f, &lossy(text))),
+        _ => checked
+            .file(&path, trust::read_unjudged, trust::check_trusted, |f, text| haresources::parse(f, &lossy(text))),
     };
     if let Some(keys) = keys {
         checked.problems.extend(weak(&file("authkeys"), &keys));
@@ -58,10 +61,11 @@ impl Checked {
     fn file<T>(
         &mut self,
         path: &Path,
+        read: fn(&Path) -> Result<Vec<u8>, ConfigError>,
         judge: fn(&Path) -> Result<(), ConfigError>,
         parse: impl FnOnce(&Path, &[u8]) -> Parsed<T>,
     ) -> Option<T> {
-        match trust::read_unjudged(path) {
+        match read(path) {
             Err(e) => {
                 self.unreadable.push(e);
                 None

@@ -107,6 +107,9 @@ pub enum ConfigError {
         /// What the kernel said.
         error: io::Error,
     },
+    /// There is no file of keys.
+    #[error("there are no keys: {} does not exist", .0.display())]
+    NoKeys(PathBuf),
     /// It is a folder, a pipe or a device.
     #[error("{} is no ordinary file", .0.display())]
     NotAFile(PathBuf),
@@ -148,6 +151,7 @@ impl ConfigError {
                 io::ErrorKind::NotFound => "no-such-file",
                 _ => "unreadable-file",
             },
+            Self::NoKeys(_) => "no-such-file",
             Self::NotAFile(_) | Self::TooLarge(_) => "unreadable-file",
             Self::Untrusted(_) => "untrusted-file",
             Self::Wrong(_) => "configuration",
@@ -157,17 +161,17 @@ impl ConfigError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { path, error } => match error.kind() {
+            Self::Unreadable { error, .. } => match error.kind() {
                 io::ErrorKind::PermissionDenied => {
                     Some("run it as root, or as the user that the file belongs to".into())
                 }
-                io::ErrorKind::NotFound if path.ends_with("authkeys") => Some(format!(
-                    "make one, the same on every node: umask 077; printf 'auth 1\\n1 sha1 %s\\n' SECRET >{}",
-                    path.display()
-                )),
                 io::ErrorKind::NotFound => Some(format!("--ha-d names the folder; without it, {DEFAULT_DIR}")),
                 _ => None,
             },
+            Self::NoKeys(path) => Some(format!(
+                "make them, the same on every node: umask 077; printf 'auth 1\\n1 sha1 %s\\n' SECRET >{}",
+                trust::shell_word(path)
+            )),
             Self::NotAFile(_) | Self::TooLarge(_) => None,
             Self::Untrusted(untrusted) => Some(untrusted.mend()),
             Self::Wrong(problems) => problems.iter().find(|p| p.severity == Severity::Error).map(|p| p.hint.clone()),
@@ -206,7 +210,15 @@ pub fn load_haresources(dir: &Path) -> Result<Parsed<Vec<Group>>, ConfigError> {
 
 /// A file of keys, if nobody else can read or write it and it has no error.
 pub fn load_authkeys(file: &Path) -> Result<Parsed<AuthKeys>, ConfigError> {
-    authkeys::parse(file, &trust::read_secret(file)?).usable()
+    authkeys::parse(file, &trust::read_secret(file).map_err(no_keys)?).usable()
+}
+
+/// A missing file of keys needs another remedy than a missing ha.cf.
+fn no_keys(error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::Unreadable { path, error } if error.kind() == io::ErrorKind::NotFound => ConfigError::NoKeys(path),
+        other => other,
+    }
 }
 
 /// Old files have comments in other encodings; what matters is ASCII, and the parsers refuse the rest.

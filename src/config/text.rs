@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Problem, Severity};
+pub(super) use crate::heartbeat::membership::is_node_name;
 
 /// Collects the problems of one file.
 #[derive(Debug)]
@@ -46,13 +47,6 @@ pub(super) fn quoted(word: &str) -> String {
     let cut: String = word.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect();
     let more = if word.chars().nth(LONGEST).is_some() { "..." } else { "" };
     format!("'{cut}{more}'")
-}
-
-/// A node, as `uname -n` prints it; it becomes the name of a file, too.
-pub(super) fn is_node_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
 }
 
 /// A network interface that the kernel could have: not the label of an address (`eth0:1`).

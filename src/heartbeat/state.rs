@@ -76,24 +76,42 @@ impl StateDir {
     /// # Errors
     /// The file cannot be read, makes no sense, or cannot be written.
     pub fn start(&self) -> Result<Own, Failure> {
-        let own = match self.read()? {
-            Some(object) => {
-                let generation = object.get("generation").and_then(Value::as_u64).and_then(|g| g.checked_add(1));
-                let uuid =
-                    object.get("uuid").and_then(Value::as_str).and_then(|text| BASE64_STANDARD.decode(text).ok());
-                let uuid = uuid.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-                let (Some(generation), Some(uuid)) = (generation, uuid) else {
-                    return Err(self.senseless("no generation and uuid"));
-                };
-                Own { generation, uuid }
+        let own = match self.own()? {
+            Some(own) => {
+                let generation =
+                    own.generation.checked_add(1).ok_or_else(|| self.senseless("no generation is left"))?;
+                Own { generation, ..own }
             }
             None => {
                 Own { generation: unix_seconds(), uuid: random_uuid().map_err(|e| Failure::io("/dev/urandom", &e))? }
             }
         };
-        self.write(&json!({ "generation": own.generation, "uuid": BASE64_STANDARD.encode(own.uuid) }))
-            .map_err(|e| Failure::io(&format!("cannot write {}", self.file.display()), &e))?;
+        self.keep_own(own)?;
         Ok(own)
+    }
+
+    /// Sees to it that the next start has a generation beyond this one, which was begun without asking the disk.
+    ///
+    /// # Errors
+    /// As with [`StateDir::start`].
+    pub fn reach(&self, generation: u64) -> Result<(), Failure> {
+        let own = self.own()?.ok_or_else(|| self.senseless("it is gone"))?;
+        if own.generation < generation { self.keep_own(Own { generation, ..own }) } else { Ok(()) }
+    }
+
+    fn own(&self) -> Result<Option<Own>, Failure> {
+        let Some(object) = self.read()? else { return Ok(None) };
+        let uuid = object.get("uuid").and_then(Value::as_str).and_then(|text| BASE64_STANDARD.decode(text).ok());
+        let uuid = uuid.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        match (object.get("generation").and_then(Value::as_u64), uuid) {
+            (Some(generation), Some(uuid)) => Ok(Some(Own { generation, uuid })),
+            _ => Err(self.senseless("no generation and uuid")),
+        }
+    }
+
+    fn keep_own(&self, own: Own) -> Result<(), Failure> {
+        let object = json!({ "generation": own.generation, "uuid": BASE64_STANDARD.encode(own.uuid) });
+        self.write(&object).map_err(|e| Failure::io(&format!("cannot write {}", self.file.display()), &e))
     }
 
     /// How far the others had counted.
@@ -194,6 +212,9 @@ mod tests {
         // A crash while the next one was written beside.
         fs::write(dir.join("own-ha1.new"), "{\"gen").unwrap();
         assert_eq!(state.start().unwrap(), Own { generation: first.generation + 1, uuid: first.uuid });
+        state.reach(first.generation + 5).unwrap();
+        state.reach(first.generation + 3).unwrap();
+        assert_eq!(state.start().unwrap().generation, first.generation + 6, "a start never takes a generation twice");
         assert_eq!(StateDir::claim(&dir, "own", "ha1").unwrap_err().code, "state-dir-in-use");
         assert!(StateDir::claim(&dir, "own", "ha2").is_ok(), "another node is another state");
         fs::write(dir.join("own-ha1.json"), "{}").unwrap();

@@ -13,9 +13,9 @@ use crate::cli::exit::{Answer, Fault};
 use crate::cli::output::{Format, Output, OutputError};
 use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{self, Error, Failure};
-use crate::clock::Instant;
+use crate::clock::{Instant, Rhythm};
 use crate::config::ha_cf::{Autojoin, HaCf};
-use crate::heartbeat::media::{In, Inlet, Packet, Source};
+use crate::heartbeat::media::{Change, In, Inlet, Packet, Source};
 use crate::heartbeat::membership::finding::Finding;
 use crate::heartbeat::membership::judge::{Limits, NodeState};
 use crate::heartbeat::membership::rejections::Rejections;
@@ -39,13 +39,13 @@ const PULSE: Duration = Duration::from_secs(5);
 /// # Errors
 /// Configuration, state or stdout; never a medium.
 pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
-    let ha_cf = settings::ha_cf("hb-listen", args.ha_d.as_deref())?;
-    let keys = settings::keyring("hb-listen", args.authkeys.as_deref(), args.ha_d.as_deref())?;
-    let me = settings::node(args.node.as_deref())?;
+    let ha_cf = settings::ha_cf("hb-listen", &args.cluster)?;
+    let keys = settings::keyring("hb-listen", &args.cluster)?;
+    let me = settings::node(&args.cluster)?;
     let specs = media(&args, ha_cf.as_ref())?;
     let peers = peers(&args, ha_cf.as_ref(), &me)?;
     let limits = limits(&args, ha_cf.as_ref());
-    let state = args.state_dir.as_deref().map(|dir| StateDir::claim(dir, "peers", &me)).transpose()?;
+    let state = args.cluster.state_dir.as_deref().map(|dir| StateDir::claim(dir, "peers", &me)).transpose()?;
     let stored = state.as_ref().map(StateDir::marks).transpose()?.unwrap_or_default();
     let signals = Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?;
     output.make_stream();
@@ -67,7 +67,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
         stored,
     };
     let human = output.format() == &Format::Human;
-    let every = |period: Option<Duration>| period.map(|period| Timer { period, due: now + period });
+    let every = |period: Option<Duration>| period.map(|period| Rhythm::from(now + period, period));
     let mut listener = Listener {
         inlets: specs.into_iter().map(Inlet::new).collect(),
         ears: Ears {
@@ -93,24 +93,15 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     listener.go(&args, now, &signals)
 }
 
-/// The media of the command line, else those of ha.cf, none twice.
 fn media(args: &HbListen, ha_cf: Option<&HaCf>) -> Result<Vec<In>, Error> {
-    let mut specs: Vec<In> = [&args.udp, &args.mcast, &args.serial].into_iter().flatten().cloned().collect();
-    if specs.is_empty() {
-        specs = ha_cf.map_or_else(Vec::new, |c| c.media.iter().map(In::from).collect());
-    }
-    let mut unique: Vec<In> = Vec::new();
-    for spec in specs {
-        if !unique.contains(&spec) {
-            unique.push(spec);
-        }
-    }
-    match unique.len() {
+    let given = [&args.udp, &args.mcast, &args.serial].into_iter().flatten();
+    let media = settings::media(given.cloned(), ha_cf);
+    match media.len() {
         0 => {
             let hint = "name one with --udp, --mcast or --serial, or give --ha-d DIR whose ha.cf has one";
             Err(Failure::usage("no medium to listen on", hint).into())
         }
-        1..=64 => Ok(unique),
+        1..=64 => Ok(media),
         n => Err(Failure::usage(format!("{n} media are too many for one listener"), "at most 64").into()),
     }
 }
@@ -143,25 +134,6 @@ fn limits(args: &HbListen, ha_cf: Option<&HaCf>) -> Limits {
         deadtime,
         warntime: args.warntime.or(given("warntime").map(|c| c.warntime)),
         initdead: args.initdead.or(given("initdead").map(|c| c.initdead)).unwrap_or(deadtime * 2),
-    }
-}
-
-struct Timer {
-    period: Duration,
-    due: Instant,
-}
-
-impl Timer {
-    /// Whether it is time; the next time is a period on, and what was missed is not made up for.
-    fn rings(&mut self, now: Instant) -> bool {
-        if self.due > now {
-            return false;
-        }
-        self.due = self.due + self.period;
-        if self.due <= now {
-            self.due = now + self.period;
-        }
-        true
     }
 }
 
@@ -234,8 +206,8 @@ struct Listener<'a> {
     /// A signal waits to be read.
     signalled: bool,
     keeper: Option<Keeper>,
-    pulse: Option<Timer>,
-    tick: Option<Timer>,
+    pulse: Option<Rhythm>,
+    tick: Option<Rhythm>,
     output: &'a mut Output,
 }
 
@@ -269,9 +241,12 @@ impl Listener<'_> {
                     None => Ok(Answer::Yes),
                     Some(u) if self.ears.membership.state(&u.node) != NodeState::Unknown => Ok(Answer::No),
                     Some(u) => {
-                        let message = format!("{} was never heard: whether it is {} cannot be told", u.node, u.state);
-                        let hint = Some("with --peers it counts as dead after --initdead".to_owned());
-                        Err(Failure { fault: Fault::Undetermined, code: "never-heard", message, hint }.into())
+                        let (code, why, hint) = match self.inlets.iter().any(Inlet::hears) {
+                            true => ("never-heard", "was not heard", "with --peers it counts as dead after --initdead"),
+                            false => ("deaf", "could not be heard", "no medium works here: see the medium events"),
+                        };
+                        let message = format!("{} {why}: whether it is {} cannot be told", u.node, u.state);
+                        Err(Failure { fault: Fault::Undetermined, code, message, hint: Some(hint.to_owned()) }.into())
                     }
                 };
             }
@@ -289,7 +264,7 @@ impl Listener<'_> {
         fds.extend(self.inlets.iter().filter_map(Inlet::fd).map(|fd| (fd, PollFlags::POLLIN)));
         // Whoever looks less often than twice in a deadtime cannot tell its own pauses from theirs.
         let look = self.looked + self.ears.membership.shortest_deadtime() / 4;
-        let timers = [self.pulse.as_ref(), self.tick.as_ref()].into_iter().flatten().map(|t| t.due);
+        let timers = [self.pulse.as_ref(), self.tick.as_ref()].into_iter().flatten().map(Rhythm::due);
         let deadline = timers
             .chain(self.inlets.iter().filter_map(Inlet::deadline))
             .chain([self.ears.membership.deadline(), self.ears.rejections.deadline(), end].into_iter().flatten())
@@ -306,14 +281,11 @@ impl Listener<'_> {
         self.signalled = !ready[0].is_empty();
         let now = Instant::now();
         let before = self.ears.heard;
-        for (flags, n) in ready[2..].iter().zip(open) {
-            if !flags.is_empty() {
-                let ears = &mut self.ears;
-                let change = self.inlets[n].receive(*flags, now, &mut |packet| ears.hear(&packet, n, now));
-                if let Some(change) = change {
-                    self.output.emit(change.event(&self.names[n]))?;
-                }
-            }
+        let readable = ready[2..].iter().zip(open).filter(|(flags, _)| !flags.is_empty());
+        for (flags, n) in readable.map(|(flags, n)| (*flags, n)).collect::<Vec<_>>() {
+            let ears = &mut self.ears;
+            let change = self.inlets[n].receive(flags, now, &mut |packet| ears.hear(&packet, n, now));
+            self.note(n, change, now)?;
         }
         let heard = self.ears.heard - before;
         if heard > 0 {
@@ -325,25 +297,33 @@ impl Listener<'_> {
 
     /// Opens media, and looks after them.
     fn tend(&mut self, now: Instant) -> Result<(), Error> {
-        for (inlet, name) in self.inlets.iter_mut().zip(&self.names) {
-            if inlet.deadline().is_some_and(|at| at <= now)
-                && let Some(change) = inlet.tick(now)
-            {
-                self.output.emit(change.event(name))?;
+        for n in 0..self.inlets.len() {
+            if self.inlets[n].deadline().is_some_and(|at| at <= now) {
+                let change = self.inlets[n].tick(now);
+                self.note(n, change, now)?;
             }
         }
         Ok(())
     }
 
-    /// Takes all that lies unread.
+    /// A medium may have become another: a node that can be heard on none must not be judged.
+    fn note(&mut self, n: usize, change: Option<Change>, now: Instant) -> Result<(), Error> {
+        self.ears.membership.hearing(n, self.inlets[n].hears(), now);
+        if let Some(change) = change {
+            self.output.emit(change.event(&self.names[n]))?;
+        }
+        Ok(())
+    }
+
+    /// Takes all that lies unread, and sees whether there was anything to hear it on.
     fn drain(&mut self) -> Result<(), Error> {
         for n in 0..self.inlets.len() {
             let now = Instant::now();
             let ears = &mut self.ears;
             let change = self.inlets[n].drain(now, &mut |packet| ears.hear(&packet, n, now));
-            if let Some(change) = change {
-                self.output.emit(change.event(&self.names[n]))?;
-            }
+            self.note(n, change, now)?;
+            let change = self.inlets[n].look_again(now);
+            self.note(n, change, now)?;
         }
         Ok(())
     }

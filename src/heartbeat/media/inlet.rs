@@ -91,6 +91,12 @@ impl Inlet {
         self.state.up()
     }
 
+    /// Whether silence on this medium is the silence of others, not our own deafness: it is open, and its interface is
+    /// there and up. It need not have a carrier, which a direct cable loses with the machine at its other end.
+    pub fn hears(&self) -> bool {
+        self.state.hears()
+    }
+
     /// The port that is listened on; the kernel chooses where 0 was asked for.
     pub fn port(&self) -> Option<u16> {
         let Body::Udp(udp) = &self.body else { return None };
@@ -123,6 +129,14 @@ impl Inlet {
             Body::Serial(serial) => serial.line.open_if_due(&mut self.state, now),
         }
         self.state.since(was, &self.name)
+    }
+
+    /// As [`Inlet::tick`], but looks after the interface now: before somebody's silence on it is judged.
+    pub fn look_again(&mut self, now: Instant) -> Option<Change> {
+        if let Body::Udp(udp) = &mut self.body {
+            udp.look = udp.look.min(now);
+        }
+        self.tick(now)
     }
 
     /// Takes what has arrived, but not more than one batch (32 datagrams, 4096 bytes of a line), so that other media get
@@ -231,7 +245,7 @@ impl Udp {
         }
         match () {
             () if !interface.up => state.fails(format!("interface {dev} is down")),
-            () if !interface.carrier => state.fails(format!("interface {dev} has no carrier")),
+            () if !interface.carrier => state.is_unplugged(format!("interface {dev} has no carrier")),
             () => state.works("listening"),
         }
     }

@@ -38,6 +38,8 @@ impl Change {
 #[derive(Debug, Default)]
 pub(super) struct State {
     up: Option<bool>,
+    /// Down only because nothing is at the other end of the cable.
+    unplugged: bool,
     cause: String,
 }
 
@@ -46,13 +48,27 @@ impl State {
         self.up
     }
 
+    /// Whether silence is the silence of others. A cable without a carrier is silent, too: at the other end of it may be
+    /// a machine without power. An interface that is down or gone, or a socket that failed, is our own deafness.
+    pub(super) fn hears(&self) -> bool {
+        self.up == Some(true) || self.unplugged
+    }
+
     /// It works.
     pub(super) fn works(&mut self, why: &str) {
+        self.unplugged = false;
         self.is(true, || why.to_owned());
     }
 
     /// It does not.
     pub(super) fn fails(&mut self, why: impl Into<String>) {
+        self.unplugged = false;
+        self.is(false, || why.into());
+    }
+
+    /// It would, but has no carrier.
+    pub(super) fn is_unplugged(&mut self, why: impl Into<String>) {
+        self.unplugged = true;
         self.is(false, || why.into());
     }
 

@@ -14,7 +14,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// What is thought of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeState {
-    /// Never heard.
+    /// Never heard, or silent while we could not hear.
     #[default]
     Unknown,
     /// Heard within its warntime.
@@ -49,7 +49,7 @@ impl fmt::Display for NodeState {
 /// What is thought of a node on one medium.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LinkState {
-    /// Nothing heard of the node on this medium, and not for long enough to tell.
+    /// Nothing heard of the node on this medium, and not for long enough to tell; or the medium is down here.
     #[default]
     Unknown,
     /// Heard within the node's deadtime.
@@ -107,9 +107,11 @@ pub enum Change {
     },
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Link {
     state: LinkState,
+    /// As far as this machine can see, something could be heard on it.
+    hears: bool,
     alive: Option<Instant>,
     /// The end of our own last stall that counts here.
     distrust: Option<Instant>,
@@ -132,8 +134,8 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// A node that is expected from now on, on so many media.
-    pub fn new(limits: Limits, media: usize, now: Instant) -> Self {
+    /// A node that is expected from now on, on these media: whether something could be heard on each.
+    pub fn new(limits: Limits, media: &[bool], now: Instant) -> Self {
         Self {
             state: NodeState::Unknown,
             limits,
@@ -143,7 +145,10 @@ impl Judge {
             first: None,
             distrust: None,
             left: None,
-            links: vec![Link::default(); media],
+            links: media
+                .iter()
+                .map(|&hears| Link { state: LinkState::Unknown, hears, alive: None, distrust: None })
+                .collect(),
         }
     }
 
@@ -201,6 +206,7 @@ impl Judge {
 
     /// A medium brought something new of the node, if only a copy of what another had brought first.
     pub fn carried(&mut self, medium: usize, now: Instant, changes: &mut Vec<Change>) {
+        let was_audible = self.audible();
         let Some(link) = self.links.get_mut(medium) else { return };
         let silent = link.alive.map(|then| now.since(then));
         link.alive = Some(now);
@@ -212,6 +218,7 @@ impl Judge {
             };
             changes.push(Change::Link { medium, was, is: LinkState::Up, cause });
         }
+        self.judged_again(was_audible, now);
     }
 
     /// It said that it leaves; with `goodbye` for this start of it, else by a status that the next one may take back.
@@ -255,13 +262,41 @@ impl Judge {
         !put_off(&mut self.distrust, waits, self.alive.or(Some(expected)))
     }
 
+    /// Whether the node's silence means anything: it could be heard on a medium that has carried it before, or, if it was
+    /// never heard, on any.
+    fn audible(&self) -> bool {
+        let ever = self.links.iter().any(|l| l.alive.is_some());
+        self.links.iter().any(|l| l.hears && (l.alive.is_some() || !ever))
+    }
+
+    /// Something can be heard on a medium from now on, or nothing can. What was not heard on a deaf one was not silence:
+    /// a node that could be heard on no other has a whole deadtime again.
+    pub fn hearing(&mut self, medium: usize, hears: bool, now: Instant) {
+        let was_audible = self.audible();
+        let Some(link) = self.links.get_mut(medium).filter(|l| l.hears != hears) else { return };
+        link.hears = hears;
+        if hears {
+            link.distrust = Some(now);
+        }
+        self.judged_again(was_audible, now);
+    }
+
+    fn judged_again(&mut self, was_audible: bool, now: Instant) {
+        if !was_audible && self.audible() {
+            self.distrust = Some(now);
+        }
+    }
+
     fn node_due(&self) -> Option<(Instant, NodeState)> {
         let alive = self.alive.map(|then| trusted(then, self.distrust));
         match (self.state, alive) {
-            (NodeState::Unknown, _) => {
-                let heard_by = self.started + self.limits.initdead;
-                Some((self.distrust.map_or(heard_by, |then| heard_by.max(then + self.deadtime)), NodeState::Dead))
+            (NodeState::Up | NodeState::Late, Some(alive)) if !self.audible() => {
+                Some((alive + self.deadtime, NodeState::Unknown))
             }
+            (NodeState::Unknown, _) => self.audible().then(|| {
+                let heard_by = self.started + self.limits.initdead;
+                (self.distrust.map_or(heard_by, |then| heard_by.max(then + self.deadtime)), NodeState::Dead)
+            }),
             (NodeState::Up, Some(alive)) if self.warntime() < self.deadtime => {
                 Some((alive + self.warntime(), NodeState::Late))
             }
@@ -274,7 +309,7 @@ impl Judge {
         let since = match link.state {
             LinkState::Up => link.alive,
             // A medium on which a node that lives was never heard.
-            LinkState::Unknown => self.first,
+            LinkState::Unknown => self.first.filter(|_| link.hears),
             LinkState::Dead => None,
         };
         since.map(|then| trusted(then, link.distrust) + self.deadtime)
@@ -291,17 +326,22 @@ impl Judge {
         for medium in 0..self.links.len() {
             let link = self.links[medium];
             if self.link_due(&link).is_some_and(|at| at <= now) {
-                self.links[medium].state = LinkState::Dead;
+                let is = if link.hears { LinkState::Dead } else { LinkState::Unknown };
+                self.links[medium].state = is;
                 let cause = match link.alive {
+                    Some(_) if !link.hears => "nothing can be heard on this medium".to_owned(),
                     Some(then) => format!("nothing for {:.3?} (deadtime {:?})", now.since(then), self.deadtime),
                     None => "the node lives, but was never heard on this medium".to_owned(),
                 };
-                changes.push(Change::Link { medium, was: link.state, is: LinkState::Dead, cause });
+                changes.push(Change::Link { medium, was: link.state, is, cause });
             }
         }
         while let Some((at, is)) = self.node_due().filter(|(at, _)| *at <= now) {
             let silent = self.alive.map(|then| now.since(then));
             let cause = match (is, silent) {
+                (NodeState::Unknown, _) => {
+                    "it may live: nothing can be heard on any medium that it was heard on".to_owned()
+                }
                 (NodeState::Late, Some(silent)) => {
                     format!("nothing for {silent:.3?} on any medium (warntime {:?})", self.warntime())
                 }

@@ -78,6 +78,8 @@ struct Node {
 pub struct Membership {
     settings: Settings,
     nodes: Vec<Node>,
+    /// On which media something could be heard.
+    hearing: Vec<bool>,
     index: HashMap<String, usize>,
     /// When which node is to be looked at. Never late, perhaps early: a sign of life leaves the entry where it is.
     agenda: BTreeSet<(Instant, usize)>,
@@ -91,6 +93,7 @@ impl Membership {
     pub fn new(settings: Settings, now: Instant) -> Self {
         let random = settings.seed;
         let mut membership = Self {
+            hearing: vec![true; settings.media],
             settings,
             nodes: Vec::new(),
             index: HashMap::new(),
@@ -110,7 +113,7 @@ impl Membership {
         let n = self.nodes.len();
         self.nodes.push(Node {
             name: name.to_owned(),
-            judge: Judge::new(self.settings.limits, self.settings.media, now),
+            judge: Judge::new(self.settings.limits, &self.hearing, now),
             pulses: vec![Pulse::default(); self.settings.media],
             window: Window::new(self.settings.stored.get(name).copied()),
             answers: Answers::default(),
@@ -342,6 +345,19 @@ impl Membership {
         findings
     }
 
+    /// Whether something can be heard on a medium, as far as this machine can see; all can until this says otherwise. While
+    /// a node can be heard on none it is not judged, and is unknown after its deadtime.
+    pub fn hearing(&mut self, medium: usize, hears: bool, now: Instant) {
+        if self.hearing.get(medium).is_none_or(|was| *was == hears) {
+            return;
+        }
+        self.hearing[medium] = hears;
+        for n in 0..self.nodes.len() {
+            self.nodes[n].judge.hearing(medium, hears, now);
+            self.schedule(n);
+        }
+    }
+
     /// We did not look for `gap`, or (none) could not read all that came; what lay unread was read since. Nobody is judged
     /// by what was known before.
     pub fn stalled(&mut self, gap: Option<Duration>, cause: &str, now: Instant) -> Finding {
@@ -380,14 +396,18 @@ impl Membership {
     }
 }
 
-/// A name that may become a path, a field of a table or a word in a list.
+/// A node, as `uname -n` prints it, which has at most 64 characters: it becomes a path, a field of a table, a word in a list.
 pub fn is_node_name(name: &str) -> bool {
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    (1..=255).contains(&name.len()) && name.chars().all(fine) && !name.starts_with(['.', '-'])
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=64).contains(&name.len()) && name.chars().all(fine) && !name.starts_with(['.', '-'])
 }
 
 /// As the wire writes most numbers: hexadecimal without a prefix.
 pub fn hexadecimal(text: &str) -> Option<u64> {
-    // `from_str_radix` takes a sign.
-    text.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u64::from_str_radix(text, 16).ok())?
+    number(text, 16)
+}
+
+/// Digits and nothing else: `from_str_radix` takes a sign.
+fn number(text: &str, radix: u32) -> Option<u64> {
+    text.chars().all(|c| c.is_digit(radix)).then(|| u64::from_str_radix(text, radix).ok())?
 }

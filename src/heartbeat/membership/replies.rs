@@ -94,7 +94,7 @@ pub fn refused_span(message: &Message) -> Option<Span> {
 }
 
 fn span(message: &Message, radix: u32) -> Option<Span> {
-    let number = |name| message.text(name).and_then(|text: &str| u64::from_str_radix(text, radix).ok());
+    let number = |name| message.text(name).and_then(|text| super::number(text, radix));
     let first = number("firstseq")?;
     // A refusal of the real daemon names one number.
     Some(Span { first, last: if message.text("lastseq").is_some() { number("lastseq")? } else { first } })

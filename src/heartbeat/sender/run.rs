@@ -8,14 +8,14 @@ use nix::poll::PollFlags;
 
 use super::input::Input;
 use super::orders::{self, Order};
-use super::speaker::{Identity, Present, Speaker};
+use super::speaker::{Identity, Present, Said, Speaker};
 use crate::args::hb_send::{Form, HbSend};
 use crate::cli::event::Event;
 use crate::cli::exit::{Answer, Fault};
 use crate::cli::output::Output;
 use crate::cli::wait::{Signals, Waiter, stdout_gone};
-use crate::cli::{Error, Failure, realtime};
-use crate::clock::Instant;
+use crate::cli::{self, Error, Failure, realtime};
+use crate::clock::{Instant, Rhythm};
 use crate::config::ha_cf::{Compression, HaCf, MessageFormat};
 use crate::heartbeat::media::{Change, Out, Outlet};
 use crate::heartbeat::membership::window::Span;
@@ -40,18 +40,20 @@ const ORDERS: usize = 16;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// At most one line about dropped messages in this time.
 const DROPS: Duration = Duration::from_secs(10);
+/// A disk that did not take our generation is asked again after so long.
+const UNKEPT: Duration = Duration::from_secs(10);
 
 /// Speaks until it is done.
 ///
 /// # Errors
 /// Configuration, state or stdout; never a medium.
 pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
-    let ha_cf = settings::ha_cf("hb-send", args.ha_d.as_deref())?;
-    let keys = settings::keyring("hb-send", args.authkeys.as_deref(), args.ha_d.as_deref())?;
-    let node = settings::node(args.node.as_deref())?;
+    let ha_cf = settings::ha_cf("hb-send", &args.cluster)?;
+    let keys = settings::keyring("hb-send", &args.cluster)?;
+    let node = settings::node(&args.cluster)?;
     orders::check_value("st", &args.status).map_err(|e| Failure::usage(e, "a status is a word, such as active"))?;
     let specs = media(&args, ha_cf.as_ref())?;
-    let state = args.state_dir.as_deref().map(|dir| StateDir::claim(dir, "own", &node)).transpose()?;
+    let state = args.cluster.state_dir.as_deref().map(|dir| StateDir::claim(dir, "own", &node)).transpose()?;
     let own = state.as_ref().map(StateDir::start).transpose()?;
     let every = args.every.or(ha_cf.as_ref().map(|c| c.keepalive)).unwrap_or(EVERY);
     let deadtime = args.deadtime.or(ha_cf.as_ref().map(|c| c.deadtime));
@@ -86,30 +88,21 @@ pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
         told: Instant::now(),
         output,
         state,
+        unkept: None,
         beats: args.beats,
     };
     let pace = Pace { every, count: args.count, deadtime: deadtime.unwrap_or(DEADTIME) };
     sender.go(&pace, args.orders.is_some(), &signals)
 }
 
-/// The media of the command line, else those of ha.cf.
 fn media(args: &HbSend, ha_cf: Option<&HaCf>) -> Result<Vec<Out>, Error> {
     let given = [&args.ucast, &args.bcast, &args.mcast, &args.serial].into_iter().flatten();
-    let mut specs: Vec<Out> = given.cloned().collect();
-    if specs.is_empty() {
-        specs = ha_cf.map_or_else(Vec::new, |c| c.media.iter().map(Out::from).collect());
-    }
-    let mut unique: Vec<Out> = Vec::new();
-    for spec in specs {
-        if !unique.contains(&spec) {
-            unique.push(spec);
-        }
-    }
-    if unique.is_empty() {
+    let media = settings::media(given.cloned(), ha_cf);
+    if media.is_empty() {
         let hint = "name one with --ucast, --bcast, --mcast or --serial, or give --ha-d DIR whose ha.cf has one";
         return Err(Failure::usage("no medium to send on", hint).into());
     }
-    Ok(unique)
+    Ok(media)
 }
 
 /// How a message becomes bytes: for UDP, then for serial lines where there are any.
@@ -176,6 +169,8 @@ struct Sender<'a, S> {
     told: Instant,
     output: &'a mut Output,
     state: Option<StateDir>,
+    /// When a generation that the disk did not take is to be kept.
+    unkept: Option<Rhythm>,
     beats: bool,
 }
 
@@ -184,7 +179,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         let waiter = Waiter::new().map_err(|e| Failure::io("cannot make a timer", &e))?;
         let mut input = listen.then(Input::default);
         let mut left = pace.count;
-        let mut due = Instant::now();
+        let mut beats = Rhythm::from(Instant::now(), pace.every);
         let mut last: Option<Instant> = None;
         let mut ending: Option<Instant> = None;
         loop {
@@ -192,16 +187,11 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             if signals.arrived().is_some() {
                 return Ok(Answer::Yes);
             }
-            if due <= now && left != Some(0) {
+            if left != Some(0) && beats.rings(now) {
                 self.stalled(last.map_or(Duration::ZERO, |then| now.since(then)), pace.deadtime)?;
                 self.beat("beat", now)?;
                 last = Some(now);
                 left = left.map(|n| n - 1);
-                // Beats keep their rhythm; those that were missed are not made up for.
-                due = due + pace.every;
-                if due <= now {
-                    due = now + pace.every;
-                }
             }
             for _ in 0..ORDERS {
                 let Some(line) = input.as_mut().and_then(Input::next_line) else { break };
@@ -222,7 +212,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             }
             self.output.flush_backlog()?;
             let more = input.as_ref().is_some_and(Input::waiting);
-            let next = if left == Some(0) { ending } else { Some(due) };
+            let next = if left == Some(0) { ending } else { Some(beats.due()) };
             self.wait(&waiter, signals, &mut input, if more { Some(now) } else { next })?;
         }
     }
@@ -293,15 +283,14 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         Ok(())
     }
 
-    /// Others think us dead: a new start is what they take a dead node back for.
+    /// Others think us dead: a new start is what they take a dead node back for. A disk that does not take the number does
+    /// not silence us, which would be a death of its own; it is tried again with the beats.
     fn stalled(&mut self, gap: Duration, deadtime: Duration) -> Result<(), Error> {
         if gap < deadtime {
             return Ok(());
         }
-        let generation = match &self.state {
-            Some(state) => state.start()?.generation,
-            None => self.speaker.generation() + 1,
-        };
+        let generation = self.speaker.generation() + 1;
+        self.keep(generation)?;
         self.speaker.set_generation(generation);
         let cause =
             format!("nothing was sent for {gap:.3?}: the others think this node dead, and hear a new start of it");
@@ -310,10 +299,24 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         Ok(())
     }
 
+    fn keep(&mut self, generation: u64) -> Result<(), Error> {
+        let Some(Err(mut failure)) = self.state.as_ref().map(|state| state.reach(generation)) else {
+            self.unkept = None;
+            return Ok(());
+        };
+        self.unkept = Some(Rhythm::from(Instant::now() + UNKEPT, UNKEPT));
+        failure.hint = Some("make room there: after a restart the others may refuse this node as a replay".to_owned());
+        self.output.emit(cli::error_event(&failure))?;
+        Ok(())
+    }
+
     fn beat(&mut self, why: &str, now: Instant) -> Result<(), Error> {
+        if self.unkept.as_mut().is_some_and(|again| again.rings(now)) {
+            self.keep(self.speaker.generation())?;
+        }
         let bytes = self.speaker.beat(&present());
         self.send(&bytes, now)?;
-        self.sent(why, "status", true)
+        self.sent(why, "status", Some(self.speaker.seq()), true)
     }
 
     fn send(&mut self, bytes: &[Vec<u8>], now: Instant) -> Result<(), Error> {
@@ -325,11 +328,10 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         Ok(())
     }
 
-    fn sent(&mut self, why: &str, kind: &str, quietly: bool) -> Result<(), Error> {
+    fn sent(&mut self, why: &str, kind: &str, number: Option<u64>, quietly: bool) -> Result<(), Error> {
         if quietly && !self.beats {
             return Ok(());
         }
-        let number = (!kind.starts_with("NS_")).then(|| self.speaker.seq());
         let words = number.map_or(format!("sent {kind}"), |number| format!("sent {kind}, number {number}"));
         let event = Event::new("sent", words).with("why", why).with("type", kind).with("number", number);
         self.output.emit(event)?;
@@ -348,7 +350,9 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                     return self.ignored(&format!("a message of type {kind} is longer than {limit} bytes"));
                 }
                 self.send(&bytes, now)?;
-                self.sent(why, &kind, why == "reply")
+                // Control messages have no number.
+                let number = Some(self.speaker.seq()).filter(|seq| *seq != before);
+                self.sent(why, &kind, number, why == "reply")
             }
             Ok(Some((_, Order::Resend { span, node }))) => self.resend(span, node.as_deref(), now),
             Ok(Some((_, Order::Status { status, extra }))) => {
@@ -365,7 +369,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                     return self.ignored(&format!("a heartbeat with that is longer than {limit} bytes"));
                 }
                 self.send(&bytes, now)?;
-                self.sent("send", "status", true)?;
+                self.sent("send", "status", Some(self.speaker.seq()), true)?;
                 let event = Event::new("status", format!("beats say {is} (was {was})"));
                 self.output.emit(event.with("was", was).with("is", is))?;
                 Ok(())
@@ -388,14 +392,14 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
 
     fn resend(&mut self, span: Span, node: Option<&str>, now: Instant) -> Result<(), Error> {
         let (again, gone) = self.speaker.resend(span, now);
-        for bytes in &again {
-            self.send(bytes, now)?;
-            self.sent("resend", "status", true)?;
+        for Said { seq, kind, bytes, .. } in again {
+            self.send(&bytes, now)?;
+            self.sent("resend", &kind, Some(seq), true)?;
         }
         if let (Some(gone), Some(node)) = (gone, node) {
             let bytes = self.speaker.refuse(node, gone, &present());
             self.send(&bytes, now)?;
-            self.sent("refusal", "NS_nak_rexmit", true)?;
+            self.sent("refusal", "NS_nak_rexmit", None, true)?;
         }
         Ok(())
     }

@@ -41,9 +41,16 @@ pub struct Present {
     pub load: Option<String>,
 }
 
-struct Said {
-    seq: u64,
-    bytes: Vec<Vec<u8>>,
+/// A message as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Its number.
+    pub seq: u64,
+    /// Its type.
+    pub kind: String,
+    /// Its bytes for each kind of medium.
+    pub bytes: Vec<Vec<u8>>,
+    /// When it was last sent again.
     repeated: Option<Instant>,
 }
 
@@ -134,7 +141,8 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Speaker<S> {
             if self.history.len() == HISTORY {
                 self.history.pop_front();
             }
-            self.history.push_back(Said { seq: self.seq, bytes: bytes.clone(), repeated: None });
+            let kind = message.text("t").unwrap_or_default().to_owned();
+            self.history.push_back(Said { seq: self.seq, kind, bytes: bytes.clone(), repeated: None });
         }
         bytes
     }
@@ -147,7 +155,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Speaker<S> {
     }
 
     /// Answers a request for messages of ours: those that are to be sent again, and the span that cannot be.
-    pub fn resend(&mut self, span: Span, now: Instant) -> (Vec<Vec<Vec<u8>>>, Option<Span>) {
+    pub fn resend(&mut self, span: Span, now: Instant) -> (Vec<Said>, Option<Span>) {
         let last = span.last.min(span.first.saturating_add(PER_REQUEST - 1));
         let oldest = self.history.front().map_or(self.seq + 1, |said| said.seq);
         let gone = (span.first < oldest).then(|| Span { first: span.first, last: last.min(oldest - 1) });
@@ -155,7 +163,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Speaker<S> {
         for said in self.history.iter_mut().filter(|said| (span.first..=last).contains(&said.seq)) {
             if said.repeated.is_none_or(|then| now.since(then) >= REPEAT) {
                 said.repeated = Some(now);
-                again.push(said.bytes.clone());
+                again.push(said.clone());
             }
         }
         (again, gone)
@@ -213,7 +221,7 @@ mod tests {
         assert_eq!(s.resend(Span { first: 2, last: 2 }, Instant::at(Duration::ZERO)), (vec![], None));
         let next = s.beat(&Present::default());
         assert!(words(&long).contains("seq=2 ") && words(&next).contains("seq=2 "));
-        assert_eq!(s.resend(Span { first: 2, last: 2 }, Instant::at(Duration::ZERO)).0, [next]);
+        assert_eq!(s.resend(Span { first: 2, last: 2 }, Instant::at(Duration::ZERO)).0[0].bytes, next);
         s.say(Message::default().with("t", "NS_ackmsg"), &Present::default());
         s.take_back(2);
         assert_eq!(s.seq(), 2);
@@ -229,7 +237,8 @@ mod tests {
         let (again, gone) = s.resend(Span { first: 99, last: 103 }, at(0));
         assert_eq!(again.len(), 3, "101 to 103");
         assert_eq!(gone, Some(Span { first: 99, last: 100 }));
-        assert!(words(&again[0]).contains("seq=65 "), "{}", words(&again[0]));
+        assert!(words(&again[0].bytes).contains("seq=65 "), "{again:?}");
+        assert_eq!((again[0].seq, again[0].kind.as_str()), (101, "status"));
         assert_eq!(
             s.resend(Span { first: 101, last: 104 }, at(239)).0.len(),
             1,

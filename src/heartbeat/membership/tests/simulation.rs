@@ -48,6 +48,8 @@ enum Fault {
     Clock { node: usize, seconds: i64 },
     /// A medium is cut for a while.
     Cut { medium: usize, ms: u64 },
+    /// Nothing can be heard on a medium for a while, and the listener can know it: its interface is gone.
+    Deaf { medium: usize, ms: u64 },
     /// The listener does not look for so long, so many times with one look between.
     Nap { ms: u64, times: u64 },
     /// The listener starts again, with what it kept on disk.
@@ -70,10 +72,23 @@ struct Case {
 }
 
 enum Event {
-    Beat { node: usize, start: u64 },
-    Stop { node: usize, start: u64 },
-    Start { node: usize },
-    Arrive { medium: usize, message: Message },
+    Beat {
+        node: usize,
+        start: u64,
+    },
+    Stop {
+        node: usize,
+        start: u64,
+    },
+    Start {
+        node: usize,
+    },
+    Arrive {
+        medium: usize,
+        message: Message,
+    },
+    /// Something to notice, and nothing else.
+    Notice,
     Fault(Fault),
 }
 
@@ -82,6 +97,9 @@ enum Event {
 struct Model {
     said: NodeState,
     links: Vec<LinkState>,
+    /// Which media ever brought something of it, and on which something can be heard.
+    ever: Vec<bool>,
+    hears: Vec<bool>,
     /// When each medium last brought something new.
     carried: Vec<Option<u64>>,
     started: u64,
@@ -101,6 +119,8 @@ impl Model {
         Self {
             said: NodeState::Unknown,
             links: vec![LinkState::Unknown; media],
+            ever: vec![false; media],
+            hears: vec![true; media],
             carried: vec![None; media],
             started: now,
             deadtime,
@@ -114,32 +134,53 @@ impl Model {
         }
     }
 
-    /// When it is late and when it is dead.
-    fn due(&self, case: &Case) -> Option<(u64, u64)> {
+    /// Whether its silence means anything.
+    fn audible(&self) -> bool {
+        let media = || self.hears.iter().zip(&self.ever);
+        media().any(|(hears, ever)| *hears && *ever) || (media().all(|(_, ever)| !ever) && self.hears.contains(&true))
+    }
+
+    /// Tells it something about a medium. Whoever becomes audible by that has a whole deadtime.
+    fn note(&mut self, now: u64, what: impl FnOnce(&mut Self)) {
+        let was = self.audible();
+        what(self);
+        if !was && self.audible() {
+            self.stall = Some(now);
+        }
+    }
+
+    /// What will be thought of it next if it says nothing, and when.
+    fn next(&self, case: &Case) -> Option<(u64, NodeState)> {
         if self.left.is_some() {
             return None;
         }
-        let Some(life) = self.life else {
-            let dead = (self.started + case.initdead).max(self.stall.map_or(0, |s| s + self.deadtime));
-            return Some((dead, dead));
-        };
-        let from = life.max(self.stall.unwrap_or(0));
-        let dead = from + self.deadtime;
-        // Exact halves, in microseconds, would be a millisecond apart: deadtimes here are even.
-        Some(((from + case.warntime.unwrap_or(self.deadtime / 2)).min(dead), dead))
+        let from = |since: u64| since.max(self.stall.unwrap_or(0));
+        match (self.said, self.life) {
+            (NodeState::Dead | NodeState::Left, _) => None,
+            (NodeState::Unknown, _) | (_, None) => {
+                let dead = (self.started + case.initdead).max(self.stall.map_or(0, |s| s + self.deadtime));
+                self.audible().then_some((dead, NodeState::Dead))
+            }
+            (_, Some(life)) if !self.audible() => Some((from(life) + self.deadtime, NodeState::Unknown)),
+            (NodeState::Up, Some(life)) => {
+                // Exact halves, in microseconds, would be a millisecond apart: deadtimes here are even.
+                let late = case.warntime.unwrap_or(self.deadtime / 2);
+                let what = if late < self.deadtime { NodeState::Late } else { NodeState::Dead };
+                Some((from(life) + late.min(self.deadtime), what))
+            }
+            (NodeState::Late, Some(life)) => Some((from(life) + self.deadtime, NodeState::Dead)),
+        }
     }
 
     fn expected(&self, case: &Case, now: u64) -> NodeState {
-        match self.due(case) {
-            None => NodeState::Left,
-            // Only a sign of life takes back what was said, which `hear` sees to: no stall does.
-            _ if self.said == NodeState::Dead => NodeState::Dead,
-            Some((_, dead)) if dead <= now => NodeState::Dead,
-            _ if self.said == NodeState::Late => NodeState::Late,
-            _ if self.life.is_none() => NodeState::Unknown,
-            Some((late, _)) if late <= now => NodeState::Late,
-            _ => NodeState::Up,
+        if self.left.is_some() {
+            return NodeState::Left;
         }
+        let mut later = self.clone();
+        while let Some((_, is)) = later.next(case).filter(|(at, is)| *at <= now && *is != later.said) {
+            later.said = is;
+        }
+        later.said
     }
 
     /// A stall counts unless one that counted is not a deadtime old, or is what the silence counts from already.
@@ -171,6 +212,7 @@ struct World<'a> {
     paused: Vec<u64>,
     unix: Vec<u64>,
     cut: Vec<u64>,
+    deaf: Vec<u64>,
     // The listener.
     membership: Membership,
     inbox: Vec<VecDeque<Message>>,
@@ -225,6 +267,7 @@ impl<'a> World<'a> {
             paused: vec![0; nodes],
             unix: vec![1_800_000_000; nodes],
             cut: vec![0; case.media.len()],
+            deaf: vec![0; case.media.len()],
             membership: Membership::new(settings_of(case, BTreeMap::new()), at(0)),
             inbox: vec![VecDeque::new(); case.media.len()],
             captured: Vec::new(),
@@ -323,10 +366,11 @@ impl<'a> World<'a> {
                 }
             }
             Event::Arrive { medium, message } => {
-                if self.inbox[medium].len() < self.case.buffer {
+                if self.deaf[medium] <= self.now && self.inbox[medium].len() < self.case.buffer {
                     self.inbox[medium].push_back(message);
                 }
             }
+            Event::Notice => {}
             Event::Fault(fault) => self.fail(fault),
         }
     }
@@ -360,6 +404,11 @@ impl<'a> World<'a> {
             Fault::Cut { medium, ms } => {
                 let medium = medium % self.cut.len();
                 self.cut[medium] = self.now + ms;
+            }
+            Fault::Deaf { medium, ms } => {
+                let medium = medium % self.deaf.len();
+                self.deaf[medium] = self.deaf[medium].max(self.now + ms);
+                self.at(self.deaf[medium], Event::Notice);
             }
             Fault::Nap { ms, times } => self.naps.extend((0..times).map(|_| ms)),
             Fault::Reborn if self.asleep <= self.now => {
@@ -402,6 +451,13 @@ impl<'a> World<'a> {
     /// What the loop of a listener does each time it wakes.
     fn listen(&mut self) {
         let gap = self.now - self.looked;
+        for medium in 0..self.inbox.len() {
+            let hears = self.deaf[medium] <= self.now;
+            self.membership.hearing(medium, hears, at(self.now));
+            for model in &mut self.models {
+                model.note(self.now, |m| m.hears[medium] = hears);
+            }
+        }
         for medium in 0..self.inbox.len() {
             while let Some(message) = self.inbox[medium].pop_front() {
                 self.hear(&message, medium);
@@ -497,11 +553,7 @@ impl<'a> World<'a> {
     fn timely(&self) {
         let deadline = self.membership.deadline();
         for (node, model) in self.models.iter().enumerate() {
-            let next = match model.due(self.case) {
-                Some((late, _)) if model.said == NodeState::Up || model.said == NodeState::Unknown => late,
-                Some((_, dead)) if model.said == NodeState::Late => dead,
-                _ => continue,
-            };
+            let Some((next, _)) = model.next(self.case) else { continue };
             assert!(
                 deadline.is_some_and(|due| due <= at(next)),
                 "{}: {} is due at {next}: {deadline:?}",
@@ -529,6 +581,7 @@ impl<'a> World<'a> {
                             self.tally.count("returned", was == NodeState::Dead);
                         }
                         NodeState::Dead => {
+                            assert!(model.audible(), "{now}: {node} is dead to a listener that could not hear it");
                             // Said once more without the model's arithmetic: nobody dies of less than its deadtime.
                             assert!(model.life.is_none_or(|life| now - life >= model.deadtime), "{now}: {node} lives");
                             assert!(
@@ -539,7 +592,10 @@ impl<'a> World<'a> {
                         }
                         NodeState::Late => self.tally.count("late", true),
                         NodeState::Left => self.tally.count("left", true),
-                        NodeState::Unknown => panic!("{now}: {node} is forgotten"),
+                        NodeState::Unknown => {
+                            assert!(!model.audible(), "{now}: {node} is forgotten");
+                            self.tally.count("inaudible", true);
+                        }
                     }
                     model.said = is;
                 }
@@ -551,7 +607,11 @@ impl<'a> World<'a> {
                         let carried = model.carried[medium].is_some_and(|then| now - then < model.deadtime);
                         assert!(!carried, "{now}: {node} on {medium} carries");
                     }
+                    assert!(is != LinkState::Dead || model.hears[medium] || model.left.is_some(), "{now}: deaf");
                     model.links[medium] = is;
+                    if is == LinkState::Up {
+                        model.note(now, |m| m.ever[medium] = true);
+                    }
                 }
                 Finding::Restarted { node, was, is } => {
                     assert!(was < is && woken.is_some(), "{now}: {node} from {was} to {is}");
@@ -589,7 +649,7 @@ impl<'a> World<'a> {
                 continue;
             }
             let again = self.speakers[node].as_mut().map(|s| s.resend(span, at(now)).0).unwrap_or_default();
-            again.iter().for_each(|bytes| self.send(bytes));
+            again.iter().for_each(|said| self.send(&said.bytes));
         }
     }
 }
@@ -602,6 +662,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         2 => (0usize..4, 0u64..5000).prop_map(|(node, ms)| Fault::Pause { node, ms }),
         1 => (0usize..4, -100_000i64..100_000).prop_map(|(node, seconds)| Fault::Clock { node, seconds }),
         2 => (0usize..3, 0u64..8000).prop_map(|(medium, ms)| Fault::Cut { medium, ms }),
+        3 => (0usize..3, 0u64..8000).prop_map(|(medium, ms)| Fault::Deaf { medium, ms }),
         3 => (0u64..3000, 1u64..4).prop_map(|(ms, times)| Fault::Nap { ms, times }),
         1 => (50u64..900, 1u64..40).prop_map(|(ms, times)| Fault::Nap { ms, times }),
         1 => Just(Fault::Reborn),
@@ -656,9 +717,20 @@ fn whatever_happens_to_nodes_media_and_listener_the_rules_hold() {
     }
     let total = total.borrow();
     println!("{total:?}");
-    for what in
-        ["heard", "died", "late", "returned", "left", "restarted", "stalled", "again", "refused", "filled", "lost"]
-    {
+    for what in [
+        "heard",
+        "died",
+        "late",
+        "returned",
+        "left",
+        "restarted",
+        "stalled",
+        "again",
+        "refused",
+        "filled",
+        "lost",
+        "inaudible",
+    ] {
         assert!(total.0.get(what).is_some_and(|count| *count > 0), "never {what}: {total:?}");
     }
 }
