@@ -343,7 +343,13 @@ fn each_sees_the_other_live_die_and_restart(keys: &str, lab: &Lab, links: &[Link
     let mut ours = Ours::start(lab, &listen, &send);
     both_well(&a, &mut ours);
     a.await_log("Heartbeat restart on node b");
-    assert_eq!(ours.complaints(), [""; 0]);
+    let mut complained = ours.complaints();
+    if links.len() > 1 {
+        // What was heard on one medium before the end may lie unread on a slower one: to the new start a replay, rightly
+        // refused.
+        complained.retain(|line| !line.contains("\"reason\":\"replayed-sequence\""));
+    }
+    assert_eq!(complained, [""; 0]);
     assert_eq!(ours.all("restarted"), [Value::Null; 0], "a did not start again, we did");
 
     assert_eq!(complaints(&a, &["node b: is dead"]), [""; 0]);
