@@ -456,6 +456,32 @@ fn a_flood_of_garbage_hides_no_death_and_makes_none() {
 }
 
 #[test]
+fn what_was_lost_before_the_last_heartbeat_puts_no_verdict_off() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let mut a = s.start("hb-send", &format!("--node a --ucast {} --every 20ms --deadtime 2s", s.at(1)));
+    beats(&mut ear, "a", 2);
+    // More than the kernel keeps for it.
+    ear.stop();
+    let flood: Vec<&[u8]> = vec![b"x"; 40_000];
+    s.attack(&flood);
+    ear.cont();
+    let (ip, port) = (format!("{}.1", s.net), PORT);
+    let [x, y, z, w] = ip.parse::<std::net::Ipv4Addr>().unwrap().octets();
+    let here = format!(" {w:02X}{z:02X}{y:02X}{x:02X}:{port:04X} ");
+    let table = fs::read_to_string("/proc/net/udp").unwrap();
+    let line = table.lines().find(|line| line.contains(&here)).unwrap();
+    assert_ne!(line.split_whitespace().last(), Some("0"), "nothing was lost");
+    // Many of these were sent after that.
+    beats(&mut ear, "a", 150);
+    let mark = ear.seen().len();
+    a.kill();
+    node(&mut ear, "a", "dead");
+    let put_off: Vec<&Value> = ear.seen()[mark..].iter().filter(|v| v["event"] == "stalled").collect();
+    assert!(put_off.iter().all(|v| !v["gap_ms"].is_null()), "{put_off:?}");
+}
+
+#[test]
 fn a_frozen_listener_knows_that_it_was_frozen() {
     let s = Setup::new();
     let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
