@@ -86,6 +86,14 @@ impl Setup {
         Child::spawn(command)
     }
 
+    /// Starts hb-send with `--realtime` after a line of words that take rights away.
+    fn realtime(&self, rights: &str, line: &str) -> Child {
+        let mut words = rights.split_whitespace();
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(tool("hb-send")).args(self.words(line)).arg("--realtime").stdin(Stdio::piped());
+        Child::spawn(command)
+    }
+
     /// A listener that listens.
     #[track_caller]
     fn listen(&self, line: &str) -> Child {
@@ -490,6 +498,32 @@ fn a_flood_of_garbage_hides_no_death_and_makes_none() {
 }
 
 #[test]
+fn what_was_lost_before_the_last_heartbeat_puts_no_verdict_off() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let mut a = s.start("hb-send", &format!("--node a --ucast {} --every 20ms --deadtime 2s", s.at(1)));
+    beats(&mut ear, "a", 2);
+    // More than the kernel keeps for it.
+    ear.stop();
+    let flood: Vec<&[u8]> = vec![b"x"; 40_000];
+    s.attack(&flood);
+    ear.cont();
+    let (ip, port) = (format!("{}.1", s.net), PORT);
+    let [x, y, z, w] = ip.parse::<std::net::Ipv4Addr>().unwrap().octets();
+    let here = format!(" {w:02X}{z:02X}{y:02X}{x:02X}:{port:04X} ");
+    let table = fs::read_to_string("/proc/net/udp").unwrap();
+    let line = table.lines().find(|line| line.contains(&here)).unwrap();
+    assert_ne!(line.split_whitespace().last(), Some("0"), "nothing was lost");
+    // Many of these were sent after that.
+    beats(&mut ear, "a", 150);
+    let mark = ear.seen().len();
+    a.kill();
+    node(&mut ear, "a", "dead");
+    let put_off: Vec<&Value> = ear.seen()[mark..].iter().filter(|v| v["event"] == "stalled").collect();
+    assert!(put_off.iter().all(|v| !v["gap_ms"].is_null()), "{put_off:?}");
+}
+
+#[test]
 fn a_frozen_listener_knows_that_it_was_frozen() {
     let s = Setup::new();
     let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
@@ -630,6 +664,70 @@ fn whatever_stdin_and_stdout_do_it_beats() {
     });
     assert_eq!(waiter.join().unwrap().code(), Some(75));
     late.unwrap();
+}
+
+/// What the kernel says of a process: SCHED_FIFO or not, its real-time priority, and its locked memory in kB.
+fn kernel_says(child: &Child) -> (bool, u64, u64) {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", child.pid())).unwrap();
+    let (stat, status) = (read("stat"), read("status"));
+    // After the name, in parentheses, the third field comes first; rt_priority is the 40th, policy the 41st.
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split_whitespace().collect();
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+    let locked = locked.trim().trim_end_matches(" kB").parse().unwrap();
+    (fields[38] == "1", fields[37].parse().unwrap(), locked)
+}
+
+/// In a user namespace the machine's root is nobody, and so are its rights.
+const NO_RIGHTS: &str = "prlimit --memlock=0:0 --rtprio=0:0 unshare --user --map-root-user";
+
+#[test]
+fn realtime_says_what_the_kernel_gave() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    // Whatever the caller of this test may do, and nothing.
+    for (me, rights) in [("a", "env"), ("b", NO_RIGHTS)] {
+        let mut mouth = s.realtime(rights, &format!("--node {me} --ucast {} --every 20ms", s.at(1)));
+        let said = mouth.next_event("realtime", LONG);
+        beats(&mut ear, me, 3);
+        let (fifo, priority, locked) = kernel_says(&mouth);
+        assert_eq!(said["scheduler"], if fifo { "fifo" } else { "other" }, "{said}");
+        assert_eq!(said["priority"], if fifo { priority.into() } else { Value::Null }, "{said}");
+        assert_eq!(said["locked"], locked > 0, "{said}, {locked} kB");
+        let cause = said["cause"].as_str().unwrap();
+        assert_eq!(cause == "granted", fifo && locked > 0, "{said}");
+        assert_eq!(cause.contains("real-time priority: "), !fifo, "{said}");
+        assert_eq!(cause.contains("locked memory: "), locked == 0, "{said}");
+        if rights == NO_RIGHTS {
+            assert!(!fifo && locked == 0, "{said}");
+        }
+        end(mouth);
+    }
+}
+
+#[test]
+fn locked_memory_never_ends_a_sender() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let line = |me: &str| format!("--node {me} --ucast {} --every 20ms -", s.at(1));
+    let mut plain = s.start("hb-send", &line("a"));
+    plain.next_event("sending", LONG);
+    let status = fs::read_to_string(format!("/proc/{}/status", plain.pid())).unwrap();
+    let size = status.lines().find_map(|l| l.strip_prefix("VmSize:")).unwrap();
+    let size: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    end(plain);
+    // Enough for what it has at first, and not for what it needs later.
+    let limit = (size + 512) * 1024;
+    let rights = format!("prlimit --memlock={limit}:{limit} unshare --user --map-root-user");
+    let mut mouth = s.realtime(&rights, &line("b"));
+    mouth.next_event("realtime", LONG);
+    // The history keeps them.
+    let big = json!({"event": "send", "message": {"t": "big", "x": "y".repeat(30_000)}}).to_string();
+    for _ in 0..200 {
+        mouth.say(&big);
+        mouth.next_where("sent", LONG, |v| v["event"] == "sent" && v["why"] == "send");
+    }
+    beats(&mut ear, "b", 3);
+    end(mouth);
 }
 
 #[test]

@@ -12,8 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use takeover::heartbeat::media::In;
 use takeover_lab::heartbeat::{Node, Setup};
-use takeover_lab::serial::{Cable, End};
+use takeover_lab::serial::{Cable, End, Fault};
 use takeover_lab::{Lab, Signal};
 
 /// A bound for everything: only there so that a test cannot hang.
@@ -96,6 +97,20 @@ impl Ours {
         self.next(&format!("{node} is {is}"), |e| e["event"] == "node" && e["node"] == node && e["is"] == is);
     }
 
+    /// Waits until all of these links of a are thought to be that.
+    #[track_caller]
+    fn links_are(&mut self, links: &[Link], is: &str) {
+        let deadline = Instant::now() + LONG;
+        loop {
+            let told = self.all("link");
+            let last = |link: &&Link| told.iter().rfind(|e| e["node"] == "a" && e["medium"] == *link.medium);
+            let other = links.iter().find(|link| last(link).is_none_or(|e| e["is"] != is));
+            let Some(other) = other else { return };
+            assert!(Instant::now() < deadline, "{} is not {is}", other.medium);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// All events so far of that name.
     fn all(&mut self, name: &str) -> Vec<Value> {
         self.look();
@@ -166,6 +181,9 @@ const USUAL: &[&str] = &[
     "Shared disks are not protected.",
     "before being called",
     "too long to execute",
+    // The truth: ours holds nothing, as a real standby after hb_standby. It says so whenever it hears of resources while
+    // none of its own helpers runs, which is a matter of luck: its own last word of joining mostly comes before that.
+    "No one owns foreign resources!",
 ];
 
 /// The lines of a real node's log that complain, but for the usual ones and these.
@@ -198,69 +216,109 @@ enum Medium {
     Serial,
 }
 
-impl Medium {
-    /// For ha.cf at a, hb-listen and hb-send at b; and what cl_status calls the link.
-    fn words(self, lab: &Lab, cable: Option<&Cable>) -> [String; 4] {
-        let (a, b) = (lab.host("a"), lab.host("b"));
+const MEDIA: [Medium; 6] =
+    [Medium::Bcast, Medium::Ucast, Medium::Mcast, Medium::Ucast6, Medium::Mcast6, Medium::Serial];
+const METHODS: [&str; 3] = ["crc", "md5 AnotherKey", "sha1 TestKey123"];
+
+/// One medium between a and b: what each side is told, and what each calls it.
+struct Link {
+    ha_cf: String,
+    listen: String,
+    send: String,
+    /// For cl_status at a: the interface or the device.
+    name: String,
+    /// In the events of hb-listen.
+    medium: String,
+}
+
+impl Link {
+    fn new(medium: Medium, dev: &str, [ip_a, ip_b]: [&str; 2], cable: Option<&Cable>) -> Self {
+        let udp = format!("udp 694@{dev}");
+        let mcast = |group| format!("mcast {group}@{dev}");
         let device = |end| cable.unwrap().device(end).display().to_string();
-        let (ha_cf, listen, send) = match self {
-            Self::Bcast => ("bcast eth0".to_owned(), "--udp 694@eth0".to_owned(), "--bcast eth0".to_owned()),
-            Self::Ucast => (format!("ucast eth0 {}", b.ip()), "--udp 694".to_owned(), format!("--ucast {}", a.ip())),
-            Self::Mcast => {
-                let group = "239.0.0.43";
-                (
-                    format!("mcast eth0 {group} 694 1 0"),
-                    format!("--mcast {group}@eth0"),
-                    format!("--mcast {group}@eth0"),
-                )
-            }
-            Self::Ucast6 => {
-                (format!("ucast6 eth0 {}", b.ip6()), "--udp 694@eth0".to_owned(), format!("--ucast {}", a.ip6()))
-            }
-            Self::Mcast6 => {
-                let group = "ff05::694";
-                (
-                    format!("mcast6 eth0 {group} 694 1 0"),
-                    format!("--mcast {group}@eth0"),
-                    format!("--mcast {group}@eth0"),
-                )
-            }
-            Self::Serial => {
-                let own = format!("--serial {}", device(End::B));
+        let (ha_cf, listen, send) = match medium {
+            Medium::Bcast => (format!("bcast {dev}"), udp, format!("bcast {dev}")),
+            Medium::Ucast => (format!("ucast {dev} {ip_b}"), udp, format!("ucast {ip_a}")),
+            Medium::Ucast6 => (format!("ucast6 {dev} {ip_b}"), udp, format!("ucast {ip_a}")),
+            Medium::Mcast => (format!("mcast {dev} {GROUP} 694 1 0"), mcast(GROUP), mcast(GROUP)),
+            Medium::Mcast6 => (format!("mcast6 {dev} {GROUP6} 694 1 0"), mcast(GROUP6), mcast(GROUP6)),
+            Medium::Serial => {
+                let own = format!("serial {}", device(End::B));
                 (format!("serial {}", device(End::A)), own.clone(), own)
             }
         };
-        let link = if self == Self::Serial { device(End::A) } else { "eth0".to_owned() };
-        [ha_cf, listen, send, link]
+        let (kind, spec) = listen.split_once(' ').unwrap();
+        let heard = match kind {
+            "udp" => In::udp(spec).unwrap(),
+            "mcast" => In::mcast(spec).unwrap(),
+            _ => In::serial(spec).unwrap(),
+        };
+        let name = if medium == Medium::Serial { device(End::A) } else { dev.to_owned() };
+        let medium = heard.to_string();
+        Self { ha_cf: format!("{ha_cf}\n"), listen: format!(" --{listen}"), send: format!(" --{send}"), name, medium }
+    }
+
+    /// Of that kind alone, on the interface that the lab's hosts have.
+    fn only(medium: Medium, lab: &Lab, cable: &Cable) -> Self {
+        let six = medium == Medium::Ucast6;
+        let [a, b] = ["a", "b"].map(|name| lab.host(name)).map(|h| if six { h.ip6() } else { h.ip() }.to_string());
+        Self::new(medium, "eth0", [&a, &b], Some(cable))
+    }
+
+    /// One of each kind, all of them on an interface of their own: what is heard on one interface is one link to a.
+    fn each(lab: &Lab, cable: &Cable) -> Vec<Self> {
+        let link = |(n, medium): (usize, &Medium)| {
+            let dev = format!("{medium:?}").to_lowercase();
+            let [a, b] = [1, 2].map(|host| [format!("10.10.{n}.{host}"), format!("fd00:10:{n}::{host}")]);
+            let with_prefix = |[ip, ip6]: &[String; 2]| [format!("{ip}/24"), format!("{ip6}/64")];
+            if *medium != Medium::Serial {
+                lab.wire(&dev, [("a", &with_prefix(&a)), ("b", &with_prefix(&b))]);
+            }
+            let six = usize::from(*medium == Medium::Ucast6);
+            Self::new(*medium, &dev, [&a[six], &b[six]], Some(cable))
+        };
+        MEDIA.iter().enumerate().map(link).collect()
     }
 }
 
-/// Both meet, a dies and comes back, ours dies and comes back: each side sees all of it, and neither complains.
-fn each_sees_the_other_live_die_and_restart(keys: &str, medium: Medium) {
-    let lab = two();
-    let cable = (medium == Medium::Serial).then(Cable::lay);
-    let [ha_cf, listen, send, link] = medium.words(&lab, cable.as_ref());
-    let keys = format!("auth 1\n1 {keys}\n");
-    let common = common(&lab, &keys);
-    let start = || {
-        let listen = format!("{common} {listen} --peers a {OUR_TIMES} --standby");
-        Ours::start(&lab, &listen, &format!("{common} {send} --every 200ms --deadtime 1s"))
-    };
+const GROUP: &str = "239.0.0.43";
+const GROUP6: &str = "ff05::694";
 
-    let setup = Setup::new(&format!("{TIMES}udpport 694\nbaud 19200\n{ha_cf}\nauto_failback off\nnode a b\n"));
+/// How ours ends.
+#[derive(PartialEq)]
+enum Ending {
+    Killed,
+    Told,
+}
+
+/// Both meet, a dies and comes back, ours dies and comes back: each side sees all of it on every link, and neither
+/// complains.
+fn each_sees_the_other_live_die_and_restart(keys: &str, lab: &Lab, links: &[Link], ours_is: Ending) {
+    let keys = format!("auth 1\n1 {keys}\n");
+    let common = common(lab, &keys);
+    let all = |words: fn(&Link) -> &str| links.iter().map(words).collect::<String>();
+    let listen = format!("{common}{} --peers a {OUR_TIMES} --standby", all(|l| &l.listen));
+    let send = format!("{common}{} --every 200ms --deadtime 1s", all(|l| &l.send));
+    let ha_cf = all(|l| &l.ha_cf);
+
+    let setup = Setup::new(&format!("{TIMES}udpport 694\nbaud 19200\n{ha_cf}auto_failback off\nnode a b\n"));
     let mut a = Node::launch(lab.host("a"), &setup.authkeys(&keys));
-    let mut ours = start();
+    let mut ours = Ours::start(lab, &listen, &send);
     let both_well = |a: &Node, ours: &mut Ours| {
         ours.node_is("a", "up");
+        ours.links_are(links, "up");
         a.await_status("b", "active");
-        assert_eq!(a.link_status("b", &link), "up");
+        for link in links {
+            // The first message on a slower medium comes a moment later.
+            a.await_link("b", &link.name, "up");
+        }
     };
     a.await_up();
     both_well(&a, &mut ours);
-    assert!(ours.all("link").iter().any(|e| e["node"] == "a" && e["is"] == "up"));
 
     a.kill();
     ours.node_is("a", "dead");
+    ours.links_are(links, "dead");
     a.launch_again();
     let dead = ours.mark;
     ours.next("a has started again", |e| e["event"] == "restarted" && e["node"] == "a");
@@ -269,20 +327,29 @@ fn each_sees_the_other_live_die_and_restart(keys: &str, medium: Medium) {
     both_well(&a, &mut ours);
 
     assert_eq!(ours.complaints(), [""; 0]);
-    if medium == Medium::Ucast {
-        ours.kill()
-    } else {
-        ours.stop()
+    // On however many media it was asked.
+    assert_eq!(ours.all("reply").iter().filter(|e| e["why"] == "starting").count(), 2, "one answer a start");
+    match ours_is {
+        Ending::Killed => ours.kill(),
+        Ending::Told => ours.stop(),
     }
     a.await_status("b", "dead");
-    // The link dies of the same silence a moment later.
-    a.await_log(&format!("Link b:{link} dead."));
-    assert_eq!(a.link_status("b", &link), "dead");
+    for link in links {
+        // The link dies of the same silence a moment later.
+        a.await_log(&format!("Link b:{} dead.", link.name));
+        assert_eq!(a.link_status("b", &link.name), "dead");
+    }
     drop(ours);
-    let mut ours = start();
+    let mut ours = Ours::start(lab, &listen, &send);
     both_well(&a, &mut ours);
     a.await_log("Heartbeat restart on node b");
-    assert_eq!(ours.complaints(), [""; 0]);
+    let mut complained = ours.complaints();
+    if links.len() > 1 {
+        // What was heard on one medium before the end may lie unread on a slower one: to the new start a replay, rightly
+        // refused.
+        complained.retain(|line| !line.contains("\"reason\":\"replayed-sequence\""));
+    }
+    assert_eq!(complained, [""; 0]);
     assert_eq!(ours.all("restarted"), [Value::Null; 0], "a did not start again, we did");
 
     assert_eq!(complaints(&a, &["node b: is dead"]), [""; 0]);
@@ -290,34 +357,73 @@ fn each_sees_the_other_live_die_and_restart(keys: &str, medium: Medium) {
     assert_eq!(a.reboots(), "");
 }
 
+fn peers_over_one_medium(keys: &str, medium: Medium) {
+    let (lab, cable) = (two(), Cable::lay());
+    let ours_is = if medium == Medium::Ucast { Ending::Killed } else { Ending::Told };
+    each_sees_the_other_live_die_and_restart(keys, &lab, &[Link::only(medium, &lab, &cable)], ours_is);
+}
+
+fn peers_over_each_medium_at_once(keys: &str, ours_is: Ending) {
+    let (lab, cable) = (two(), Cable::lay());
+    let links = Link::each(&lab, &cable);
+    assert_eq!(links.len(), 6);
+    each_sees_the_other_live_die_and_restart(keys, &lab, &links, ours_is);
+}
+
+#[test]
+fn peers_over_each_medium_with_crc() {
+    peers_over_each_medium_at_once(METHODS[0], Ending::Told);
+}
+
+#[test]
+fn peers_over_each_medium_with_md5() {
+    peers_over_each_medium_at_once(METHODS[1], Ending::Killed);
+}
+
+#[test]
+fn peers_over_each_medium_with_sha1() {
+    peers_over_each_medium_at_once(METHODS[2], Ending::Told);
+}
+
 #[test]
 fn peers_over_broadcast_with_crc() {
-    each_sees_the_other_live_die_and_restart("crc", Medium::Bcast);
+    peers_over_one_medium(METHODS[0], Medium::Bcast);
 }
 
 #[test]
 fn peers_over_unicast_with_md5() {
-    each_sees_the_other_live_die_and_restart("md5 AnotherKey", Medium::Ucast);
+    peers_over_one_medium(METHODS[1], Medium::Ucast);
 }
 
 #[test]
 fn peers_over_multicast_with_sha1() {
-    each_sees_the_other_live_die_and_restart("sha1 TestKey123", Medium::Mcast);
+    peers_over_one_medium(METHODS[2], Medium::Mcast);
 }
 
 #[test]
 fn peers_over_a_serial_line_with_md5() {
-    each_sees_the_other_live_die_and_restart("md5 AnotherKey", Medium::Serial);
+    peers_over_one_medium(METHODS[1], Medium::Serial);
 }
 
 #[test]
 fn peers_over_ipv6_unicast_with_sha1() {
-    each_sees_the_other_live_die_and_restart("sha1 TestKey123", Medium::Ucast6);
+    peers_over_one_medium(METHODS[2], Medium::Ucast6);
 }
 
 #[test]
 fn peers_over_ipv6_multicast_with_crc() {
-    each_sees_the_other_live_die_and_restart("crc", Medium::Mcast6);
+    peers_over_one_medium(METHODS[0], Medium::Mcast6);
+}
+
+#[test]
+#[ignore = "takes minutes: all eighteen pairs, each in a cluster of its own"]
+fn peers_over_each_medium_alone_with_each_method() {
+    for method in METHODS {
+        for medium in MEDIA {
+            eprintln!("{method} over {medium:?}");
+            peers_over_one_medium(method, medium);
+        }
+    }
 }
 
 /// The keys of [`Setup`] where nothing else is said.
@@ -357,24 +463,26 @@ fn acknowledged_clients_are_not_paused() {
     a.await_log(PAUSED);
 }
 
-#[test]
-fn what_is_lost_both_ways_is_sent_again() {
-    let lab = two();
-    let common = common(&lab, KEYS);
-    let ha_cf = "keepalive 100ms\nwarntime 10\ndeadtime 2\ninitdead 3\nbcast eth0\nauto_failback off\nnode a b\n";
-    let mut a = Node::launch(lab.host("a"), &Setup::new(ha_cf));
-    let listen = format!("{common} --udp 694@eth0 --peers a --deadtime 2s --initdead 3s --standby --beats");
-    let mut ours = Ours::start(&lab, &listen, &format!("{common} --bcast eth0 --every 100ms --deadtime 2s"));
+/// Both meet, and harm is done to what they say until a has said a hundred messages more, by `harm(true)`, and ended by
+/// `harm(false)`: every number arrives in the end, by requests of both sides, and neither ever thinks the other dead. a
+/// logs nothing but `allowed`; ours says nothing but `refused` of what it heard.
+fn what_is_lost_is_sent_again(lab: &Lab, link: &Link, harm: &mut dyn FnMut(bool), [allowed, refused]: [&[&str]; 2]) {
+    let common = common(lab, KEYS);
+    let times = "keepalive 100ms\nwarntime 10\ndeadtime 2\ninitdead 3\nbaud 19200\n";
+    let ha_cf = format!("{times}{}auto_failback off\nnode a b\n", link.ha_cf);
+    let mut a = Node::launch(lab.host("a"), &Setup::new(&ha_cf));
+    let listen = format!("{common}{} --peers a --deadtime 2s --initdead 3s --standby --beats", link.listen);
+    let mut ours = Ours::start(lab, &listen, &format!("{common}{} --every 100ms --deadtime 2s", link.send));
     a.await_up();
     a.await_status("b", "active");
     ours.node_is("a", "up");
     ours.look();
     let first = ours.events.iter().filter(|e| e["node"] == "a").filter_map(number).max().unwrap();
 
-    lab.host("a").loss(20);
-    await_number(&mut ours, first + 100);
-    lab.host("a").loss(0);
+    harm(true);
     let last = first + 100;
+    await_number(&mut ours, last);
+    harm(false);
     let deadline = Instant::now() + LONG;
     let unheard = loop {
         ours.look();
@@ -398,12 +506,64 @@ fn what_is_lost_both_ways_is_sent_again() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(a.node_status("b"), "active");
-    assert_eq!(a.link_status("b", "eth0"), "up");
-    // A real peer causes the first of these as well.
-    assert_eq!(complaints(&a, &["lost packet(s) for [b]"]), [""; 0]);
-    assert_eq!(ours.complaints(), [""; 0]);
+    assert_eq!(a.link_status("b", &link.name), "up");
+    let allowed: Vec<&str> = allowed.iter().copied().chain(["lost packet(s) for [b]"]).collect();
+    assert_eq!(complaints(&a, &allowed), [""; 0]);
+    for grave in ["node b: is dead", "Irretrievably lost", "lost a lot of packets", "replay", "paused"] {
+        assert!(!a.log().contains(grave), "{grave}: {}", a.log());
+    }
+    let ours_say = ours.complaints();
+    let odd = |line: &&String| !refused.iter().any(|reason| line.contains(&format!("\"reason\":\"{reason}\"")));
+    assert_eq!(ours_say.iter().filter(odd).collect::<Vec<_>>(), [""; 0]);
     let states: Vec<Value> = ours.all("node").into_iter().map(|e| e["is"].clone()).collect();
     assert!(!states.contains(&"dead".into()), "{states:?}");
+    eprintln!("of 100 numbers: we asked {asked} times, and were asked {answered} times; {} refused", ours_say.len());
+}
+
+fn what_the_net_loses_is_sent_again(percent: u8) {
+    let lab = two();
+    let link = Link::new(Medium::Bcast, "eth0", ["", ""], None);
+    let mut harm = |on| lab.host("a").loss(if on { percent } else { 0 });
+    what_is_lost_is_sent_again(&lab, &link, &mut harm, [&[], &[]]);
+}
+
+#[test]
+fn what_is_lost_both_ways_is_sent_again() {
+    what_the_net_loses_is_sent_again(20);
+}
+
+#[test]
+#[ignore = "the same with other shares"]
+fn little_and_much_that_is_lost_is_sent_again() {
+    what_the_net_loses_is_sent_again(10);
+    what_the_net_loses_is_sent_again(30);
+}
+
+/// Of a message that is not what was sent a says a lot, some of it out of the message; a real peer's is the same to it.
+const GARBLED: &[&str] = &["WARN:", "ERROR:"];
+/// And so do we; but what was garbled is never taken for a replay or a stranger.
+const REFUSED: &[&str] = &["bad-digest", "unknown-key", "unauthenticated", "too-large", "malformed", "noise"];
+
+fn what_a_line_harms_is_sent_again(fault: Fault, of_10_000: u16, words: [&[&str]; 2]) {
+    let (lab, mut cable) = (two(), Cable::lay());
+    let link = Link::only(Medium::Serial, &lab, &cable);
+    let mut harm = |on| cable.fault(fault, if on { of_10_000 } else { 0 });
+    what_is_lost_is_sent_again(&lab, &link, &mut harm, words);
+}
+
+#[test]
+fn messages_that_a_serial_line_loses_are_sent_again() {
+    what_a_line_harms_is_sent_again(Fault::Pieces, 2000, [&[], &[]]);
+}
+
+#[test]
+fn messages_that_lack_bytes_on_a_serial_line_are_sent_again() {
+    what_a_line_harms_is_sent_again(Fault::Bytes, 10, [GARBLED, REFUSED]);
+}
+
+#[test]
+fn messages_that_a_serial_line_garbles_are_sent_again() {
+    what_a_line_harms_is_sent_again(Fault::Garble, 10, [GARBLED, REFUSED]);
 }
 
 #[test]

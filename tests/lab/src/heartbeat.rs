@@ -181,13 +181,27 @@ impl<'a> Node<'a> {
     /// When that takes longer than half a minute.
     #[track_caller]
     pub fn await_status(&self, node: &str, status: &str) {
+        self.await_answer(&["nodestatus", node], status);
+    }
+
+    /// Waits until this node holds a link of another one for `status`.
+    ///
+    /// # Panics
+    /// When that takes longer than half a minute.
+    #[track_caller]
+    pub fn await_link(&self, node: &str, link: &str, status: &str) {
+        self.await_answer(&["hblinkstatus", node, link], status);
+    }
+
+    #[track_caller]
+    fn await_answer(&self, arguments: &[&str], wanted: &str) {
         let deadline = Instant::now() + LONG;
         loop {
-            let now = self.node_status(node);
-            if now == status {
+            let now = self.cl_status(arguments);
+            if now == wanted {
                 return;
             }
-            assert!(Instant::now() < deadline, "{}: {node} is '{now}', not '{status}'", self.host.name());
+            assert!(Instant::now() < deadline, "{}: {arguments:?} is '{now}', not '{wanted}'", self.host.name());
             thread::sleep(PERIOD);
         }
     }

@@ -53,6 +53,7 @@ pub enum Cut {
 #[derive(Clone, Debug)]
 struct Facts {
     name: String,
+    pid: String,
     address: Ipv4Addr,
     address6: Ipv6Addr,
     prefix: u8,
@@ -64,11 +65,12 @@ impl Facts {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let name = words.next()?.to_owned();
-        let _pid = words.next()?;
+        let pid = words.next()?.to_owned();
         let (address, prefix) = words.next()?.split_once('/')?;
         let (address6, _) = words.next()?.split_once('/')?;
         Some(Self {
             name,
+            pid,
             address: address.parse().ok()?,
             address6: address6.parse().ok()?,
             prefix: prefix.parse().ok()?,
@@ -143,6 +145,29 @@ impl Lab {
     pub fn host(&self, name: &str) -> Host<'_> {
         let facts = self.hosts.iter().find(|host| host.name == name);
         Host { lab: self, facts: facts.unwrap_or_else(|| panic!("the lab has no host '{name}'")) }
+    }
+
+    /// Lays a cable of its own between two hosts, beside the bridge: an interface of that name in both, up, with these
+    /// addresses, `ADDRESS/PREFIX` of either family.
+    #[track_caller]
+    pub fn wire(&self, name: &str, ends: [(&str, &[String]); 2]) {
+        let [(here, _), (there, _)] = ends;
+        let there = &self.host(there).facts.pid;
+        self.host(here).sh(&format!("ip link add {name} type veth peer name {name} netns {there}"));
+        for (host, addresses) in ends {
+            let add = |address: &String| {
+                // Otherwise a new address is unusable for a second (IPv6), or has no broadcast (IPv4).
+                let kind = if address.contains(':') { "nodad" } else { "broadcast +" };
+                format!("ip address add {address} {kind} dev {name}; ")
+            };
+            let add: String = addresses.iter().map(add).collect();
+            self.host(host).sh(&format!("{add} ip link set {name} up"));
+        }
+        // The kernel sees the carrier a moment after both ends are up, and gives multicast its routes then.
+        for (host, _) in ends {
+            let there = format!("ip -6 route show table local type multicast | grep -qw {name}");
+            self.host(host).sh(&format!("n=0; until {there}; do n=$((n + 1)); [ $n -lt 1000 ]; sleep 0.005; done"));
+        }
     }
 
     /// Runs `lab COMMAND DIR ARGUMENTS…`; returns what it printed.

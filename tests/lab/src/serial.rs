@@ -28,6 +28,27 @@ impl End {
     }
 }
 
+/// What a bad cable does by chance, in both directions. What tests inject is not harmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// What was written at once, such as a message, is lost whole.
+    Pieces,
+    /// Single bytes are lost.
+    Bytes,
+    /// Single bytes arrive as others.
+    Garble,
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pieces => "pieces",
+            Self::Bytes => "bytes",
+            Self::Garble => "garble",
+        }
+    }
+}
+
 /// A cable between two serial devices: what is written to one is read from the other. Bytes for a device that nobody has
 /// open are lost, as they are on a real line. Ends when dropped.
 #[derive(Debug)]
@@ -64,6 +85,12 @@ impl Cable {
     #[track_caller]
     pub fn heal(&mut self) {
         self.order("heal", "");
+    }
+
+    /// Makes a fault happen to so many of 10,000, each kind for itself; 0 ends it.
+    #[track_caller]
+    pub fn fault(&mut self, fault: Fault, of_10_000: u16) {
+        self.order("fault", &format!("{} {of_10_000}", fault.name()));
     }
 
     /// Lets bytes arrive at a device, as if the line had made them up. They do not split what the other end wrote at once.

@@ -86,6 +86,22 @@ fn hosts_reach_each_other_over_both_families() {
 }
 
 #[test]
+fn a_wire_is_a_way_beside_the_bridge() {
+    let lab = Lab::up(&TWO);
+    let (a, b) = (lab.host("a"), lab.host("b"));
+    let ends = ["1", "2"].map(|n| [format!("10.10.0.{n}/24"), format!("fd00:10::{n}/64")]);
+    lab.wire("own", [("a", &ends[0]), ("b", &ends[1])]);
+    let _four = echo(b, "0.0.0.0:7");
+    let _six = echo(b, "[::]:8");
+    lab.host("a").cut(Cut::Silent);
+    for at in ["10.10.0.2:7", "[fd00:10::2]:8"] {
+        let summary = asked(a, &["udp", at]);
+        assert!(summary["served"].as_u64() > Some(0), "{summary}");
+    }
+    assert!(a.sh("ip -o -4 address show dev own").contains("brd 10.10.0.255"));
+}
+
+#[test]
 fn an_echo_comes_from_the_address_that_was_asked() {
     let lab = Lab::up(&TWO);
     let (a, b) = (lab.host("a"), lab.host("b"));

@@ -4,6 +4,7 @@
 //! input.
 
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
@@ -30,7 +31,8 @@ const LOOK_AGAIN_MS: u8 = 5;
 #[command(
     name = "lab-serial",
     version,
-    after_help = "Orders: cut, heal, inject a|b HEX (arrives at that device), unplug a|b, plug a|b."
+    after_help = "Orders: cut, heal, inject a|b HEX (arrives at that device), unplug a|b, plug a|b, fault pieces|bytes|garble N \
+                  (of 10,000 pieces written at once N are lost, of 10,000 bytes N are lost, or arrive as others)."
 )]
 struct Arguments {
     /// An existing folder for the links to the devices
@@ -96,10 +98,67 @@ impl End {
     }
 }
 
+/// What happens to pieces and bytes under way by chance, in both directions: of 10,000 so many.
+struct Faults {
+    pieces: u64,
+    bytes: u64,
+    garble: u64,
+    /// The state of a xorshift generator, never 0.
+    dice: u64,
+}
+
+impl Faults {
+    fn none() -> Self {
+        Self { pieces: 0, bytes: 0, garble: 0, dice: RandomState::new().build_hasher().finish() | 1 }
+    }
+
+    fn roll(&mut self) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice
+    }
+
+    /// Whether something of this chance happens.
+    fn hits(&mut self, chance: u64) -> bool {
+        chance > 0 && self.roll() % 10_000 < chance
+    }
+
+    /// What arrives of a piece.
+    fn harm(&mut self, piece: &[u8]) -> Vec<u8> {
+        if self.hits(self.pieces) {
+            return Vec::new();
+        }
+        let mut arrives = Vec::with_capacity(piece.len());
+        for byte in piece {
+            if self.hits(self.bytes) {
+                continue;
+            }
+            // Never the byte itself.
+            let change = if self.hits(self.garble) { (1 + self.roll() % 255) as u8 } else { 0 };
+            arrives.push(byte ^ change);
+        }
+        arrives
+    }
+
+    fn set(&mut self, kind: &str, chance: &str) -> anyhow::Result<()> {
+        let chance = chance.parse().ok().filter(|n| *n <= 10_000);
+        let chance = chance.ok_or_else(|| anyhow!("a chance is a number from 0 to 10000"))?;
+        match kind {
+            "pieces" => self.pieces = chance,
+            "bytes" => self.bytes = chance,
+            "garble" => self.garble = chance,
+            other => bail!("'{other}' is no fault: pieces, bytes or garble"),
+        }
+        Ok(())
+    }
+}
+
 /// The cable.
 struct Cable {
     ends: [End; 2],
     cut: bool,
+    faults: Faults,
 }
 
 impl Cable {
@@ -120,6 +179,7 @@ impl Cable {
             ["heal"] => self.cut = false,
             ["unplug", end] => self.end(end)?.unplug()?,
             ["plug", end] => self.end(end)?.plug()?,
+            ["fault", kind, chance] => self.faults.set(kind, chance)?,
             ["inject", end, hex] => {
                 let bytes = bytes_of(hex).ok_or_else(|| anyhow!("'{hex}' is not hexadecimal"))?;
                 self.end(end)?.deliver(&bytes);
@@ -130,13 +190,13 @@ impl Cable {
     }
 
     /// Passes on what an end has written, if anything.
-    fn carry(&self, from: usize) {
+    fn carry(&mut self, from: usize) {
         let mut piece = [0; 4096];
         let Some(master) = &self.ends[from].master else { return };
         if let Ok(n @ 1..) = read(master, &mut piece)
             && !self.cut
         {
-            self.ends[1 - from].deliver(&piece[..n]);
+            self.ends[1 - from].deliver(&self.faults.harm(&piece[..n]));
         }
     }
 }
@@ -169,7 +229,8 @@ fn orders() -> anyhow::Result<(Receiver<String>, std::os::fd::OwnedFd)> {
 }
 
 fn run(dir: &Path) -> anyhow::Result<()> {
-    let mut cable = Cable { ends: [End::plugged(dir, "a")?, End::plugged(dir, "b")?], cut: false };
+    let mut cable =
+        Cable { ends: [End::plugged(dir, "a")?, End::plugged(dir, "b")?], cut: false, faults: Faults::none() };
     let (orders, wake) = orders()?;
     say("ready")?;
     loop {
@@ -210,6 +271,38 @@ fn main() -> ExitCode {
         Err(e) => {
             eprintln!("lab-serial: {e:#}");
             ExitCode::from(70)
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_happens_as_often_as_it_is_told() {
+        let mut faults = Faults { dice: 1, ..Faults::none() };
+        let piece = [b'.'; 2000];
+        assert_eq!(faults.harm(&piece), piece);
+        for (kind, chance, lengths) in [
+            ("pieces", "10000", 0..1),
+            ("bytes", "10000", 0..1),
+            ("bytes", "5000", 900..1100),
+            ("garble", "10000", 2000..2001),
+        ] {
+            faults.set(kind, chance).unwrap();
+            let arrives = faults.harm(&piece);
+            assert!(lengths.contains(&arrives.len()), "{kind} {chance}: {}", arrives.len());
+            assert_eq!(arrives.contains(&b'.'), kind == "bytes" && chance == "5000", "{kind} {chance}");
+            faults.set(kind, "0").unwrap();
+            assert_eq!(faults.harm(&piece), piece, "{kind} 0");
+        }
+        faults.set("pieces", "2000").unwrap();
+        let lost = (0..10_000).filter(|_| faults.harm(b"x").is_empty()).count();
+        assert!((1800..2200).contains(&lost), "{lost}");
+        for (kind, chance) in [("pieces", "10001"), ("pieces", "-1"), ("pieces", "x"), ("sparks", "1")] {
+            assert!(faults.set(kind, chance).is_err(), "{kind} {chance}");
         }
     }
 }

@@ -59,10 +59,10 @@ pub fn measure(bin: &Path, deaths: usize, row: &mut impl FnMut(Row)) -> anyhow::
 }
 
 /// A file of keys that goes when this does.
-struct Keys(PathBuf);
+pub struct Keys(pub PathBuf);
 
 impl Keys {
-    fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         use std::io::Write;
         use std::os::unix::fs::OpenOptionsExt;
         let path = std::env::temp_dir().join(format!("lab-bench-{}.keys", std::process::id()));
@@ -78,7 +78,7 @@ impl Drop for Keys {
     }
 }
 
-fn status(node: &str, seq: u64) -> Message {
+pub fn status(node: &str, seq: u64) -> Message {
     Message::default()
         .with("t", "status")
         .with("st", "active")
@@ -232,7 +232,7 @@ fn dead(bin: &Path, keys: &Keys, runs: usize) -> anyhow::Result<(Vec<f64>, Vec<f
 }
 
 /// User and system time of a process so far, in ms.
-fn cpu_of(pid: u32) -> anyhow::Result<f64> {
+pub fn cpu_of(pid: u32) -> anyhow::Result<f64> {
     // schedstat counts nanoseconds, where stat counts ticks of 10 ms; each thread has its own.
     let mut total = 0.0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task")).context("a process that is gone")? {
@@ -243,7 +243,7 @@ fn cpu_of(pid: u32) -> anyhow::Result<f64> {
 }
 
 /// A number of kB out of a file of /proc.
-fn field(file: &str, name: &str) -> anyhow::Result<f64> {
+pub fn field(file: &str, name: &str) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string(file).with_context(|| file.to_owned())?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("{name} in {file}"))?;
     line.trim().trim_end_matches(" kB").trim().parse().with_context(|| format!("{name} in {file}"))

@@ -1,7 +1,8 @@
 //! lab-bench: measures our commands beside their peers in the same run, and prints Markdown.
 //!
 //! What it measures, each in a file of its own: one call ([`oneshot`]), a client's outage ([`failover`]), what a killed
-//! holder leaves ([`lease`]), the CPU of watching ([`cpu`]), heartbeats ([`heartbeat`]). Parts of it run inside a host of the lab, as this same program.
+//! holder leaves ([`lease`]), the CPU of watching ([`cpu`]), heartbeats ([`heartbeat`]), and a
+//! flood of garbage among them ([`flood`]). Parts of it run inside a host of the lab, as this same program.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use takeover_lab::{Child, Host, Lab};
 
 mod cpu;
 mod failover;
+mod flood;
 mod heartbeat;
 mod lease;
 mod oneshot;
@@ -70,6 +72,8 @@ enum Part {
     Cpu,
     /// Heartbeats beside the real daemon; as root
     Heartbeat,
+    /// A flood of garbage at a listener while a peer dies
+    Flood,
     /// A part of `oneshot`, inside a host
     #[command(hide = true)]
     OneshotInside { url: String, held: String, free: String, own: String },
@@ -126,6 +130,11 @@ fn run(args: &Arguments) -> anyhow::Result<bool> {
         Part::Heartbeat => {
             println!("Heartbeats\n\n{}", stats::HEAD);
             heartbeat::measure(&bin, args.faults, &mut row)?;
+            flood::measure(&bin, args.peer_faults, &mut row)?;
+        }
+        Part::Flood => {
+            println!("A flood\n\n{}", stats::HEAD);
+            flood::measure(&bin, args.peer_faults, &mut row)?;
         }
         Part::OneshotInside { url, held, free, own } => {
             let place = Place { bin, url: url.clone(), held: held.clone(), free: free.clone(), own: own.clone() };
