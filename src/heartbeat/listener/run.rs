@@ -50,7 +50,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     let signals = Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?;
     output.make_stream();
     let now = Instant::now();
-    let keeper = state.map(|state| Keeper::new(state, stored.clone(), now));
+    let keeper = state.map(|state| Keeper::new(state, stored.clone(), now)).transpose()?;
     let names: Vec<String> = specs.iter().map(ToString::to_string).collect();
     let words = format!("{me} listens on {}", names.join(", "));
     let event = Event::new("listening", words).with("node", me.as_str()).with("on", names.clone());
@@ -407,9 +407,7 @@ impl Listener<'_> {
             if keeper.due(now) {
                 keeper.keep(self.ears.membership.marks(), now);
             }
-            if let Some(complaint) = keeper.complaint() {
-                let hint = Some("a restart of this command may take what was heard since for new".to_owned());
-                let failure = Failure { fault: Fault::Internal, code: "state-unwritable", message: complaint, hint };
+            if let Some(failure) = keeper.complaint(now) {
                 self.output.emit(cli::error_event(&failure))?;
             }
         }

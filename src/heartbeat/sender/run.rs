@@ -19,6 +19,7 @@ use crate::clock::{Instant, Rhythm};
 use crate::config::ha_cf::{Compression, HaCf, MessageFormat};
 use crate::heartbeat::media::{Change, Out, Outlet};
 use crate::heartbeat::membership::window::Span;
+use crate::heartbeat::scribe::{PERIOD, Scribe};
 use crate::heartbeat::settings;
 use crate::heartbeat::state::{Own, StateDir, unix_seconds};
 use crate::heartbeat::wire::authentication::Keyring;
@@ -40,8 +41,6 @@ const ORDERS: usize = 16;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// At most one line about dropped messages in this time.
 const DROPS: Duration = Duration::from_secs(10);
-/// A disk that did not take our generation is asked again after so long.
-const UNKEPT: Duration = Duration::from_secs(10);
 
 /// Speaks until it is done.
 ///
@@ -81,14 +80,15 @@ pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
     output.emit(sending(&identity, &outlets, every, deadtime))?;
     let seal = sealer(keys, args.form, ha_cf.as_ref(), outlets.iter().any(Outlet::is_serial));
     let dropped = vec![0; outlets.len()];
+    let scribe = state.map(scribe).transpose()?;
     let mut sender = Sender {
         speaker: Speaker::new(identity, &args.status, deadtime, seal),
         outlets,
         dropped,
         told: Instant::now(),
         output,
-        state,
-        unkept: None,
+        scribe,
+        look: Rhythm::from(Instant::now() + PERIOD, PERIOD),
         beats: args.beats,
     };
     let pace = Pace { every, count: args.count, deadtime: deadtime.unwrap_or(DEADTIME) };
@@ -143,6 +143,11 @@ fn sealer(
     }
 }
 
+fn scribe(state: StateDir) -> Result<Scribe<u64>, Failure> {
+    let name = format!("hb-send: the generation is not in {}", state.path().display());
+    Scribe::new(name, move |generation| state.reach(*generation))
+}
+
 fn sending(identity: &Identity, outlets: &[Outlet], every: Duration, deadtime: Option<Duration>) -> Event {
     let names: Vec<&str> = outlets.iter().map(Outlet::name).collect();
     let words = format!("{} beats every {every:?} on {}", identity.node, names.join(", "));
@@ -168,9 +173,10 @@ struct Sender<'a, S> {
     dropped: Vec<u64>,
     told: Instant,
     output: &'a mut Output,
-    state: Option<StateDir>,
-    /// When a generation that the disk did not take is to be kept.
-    unkept: Option<Rhythm>,
+    /// Keeps our generation on disk.
+    scribe: Option<Scribe<u64>>,
+    /// When to see whether it still is.
+    look: Rhythm,
     beats: bool,
 }
 
@@ -190,7 +196,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             if left != Some(0) && beats.rings(now) {
                 self.stalled(last.map_or(Duration::ZERO, |then| now.since(then)), pace.deadtime)?;
                 self.beat("beat", now)?;
-                last = Some(now);
+                last = Some(Instant::now());
                 left = left.map(|n| n - 1);
             }
             for _ in 0..ORDERS {
@@ -199,6 +205,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             }
             let waiting = input.as_ref().is_some_and(|input| !input.exhausted());
             self.tend(now)?;
+            self.look_at_disk(now)?;
             if left == Some(0) && !(waiting && pace.count == Some(0)) {
                 let until = *ending.get_or_insert(now + LAST_WORDS);
                 if now >= until || self.outlets.iter().all(|o| o.pending() == 0) {
@@ -283,15 +290,15 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         Ok(())
     }
 
-    /// Others think us dead: a new start is what they take a dead node back for. A disk that does not take the number does
-    /// not silence us, which would be a death of its own; it is tried again with the beats.
+    /// Others think us dead: a new start is what they take a dead node back for. The number goes to disk meanwhile: to wait
+    /// for a disk that is slow, full or hung would be a death of its own.
     fn stalled(&mut self, gap: Duration, deadtime: Duration) -> Result<(), Error> {
         if gap < deadtime {
             return Ok(());
         }
         let generation = self.speaker.generation() + 1;
-        self.keep(generation)?;
         self.speaker.set_generation(generation);
+        self.scribe.iter_mut().for_each(|scribe| scribe.keep(generation));
         let cause =
             format!("nothing was sent for {gap:.3?}: the others think this node dead, and hear a new start of it");
         let event = Event::new("stalled", cause.clone()).ms("gap_ms", gap).with("generation", generation);
@@ -299,21 +306,19 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         Ok(())
     }
 
-    fn keep(&mut self, generation: u64) -> Result<(), Error> {
-        let Some(Err(mut failure)) = self.state.as_ref().map(|state| state.reach(generation)) else {
-            self.unkept = None;
-            return Ok(());
-        };
-        self.unkept = Some(Rhythm::from(Instant::now() + UNKEPT, UNKEPT));
-        failure.hint = Some("make room there: after a restart the others may refuse this node as a replay".to_owned());
-        self.output.emit(cli::error_event(&failure))?;
+    /// The generation is on disk, and stays there.
+    fn look_at_disk(&mut self, now: Instant) -> Result<(), Error> {
+        let Some(scribe) = &mut self.scribe else { return Ok(()) };
+        if self.look.rings(now) {
+            scribe.keep(self.speaker.generation());
+        }
+        if let Some(failure) = scribe.look(now) {
+            self.output.emit(cli::error_event(&failure))?;
+        }
         Ok(())
     }
 
     fn beat(&mut self, why: &str, now: Instant) -> Result<(), Error> {
-        if self.unkept.as_mut().is_some_and(|again| again.rings(now)) {
-            self.keep(self.speaker.generation())?;
-        }
         let bytes = self.speaker.beat(&present());
         self.send(&bytes, now)?;
         self.sent(why, "status", Some(self.speaker.seq()), true)
