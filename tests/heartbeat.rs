@@ -8,7 +8,7 @@ mod hosts;
 mod support;
 
 use std::fs::{self, Permissions};
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -671,4 +671,61 @@ fn a_hung_disk_silences_nobody_and_keeps_nobody_from_ending() {
     for child in [mouth, ear] {
         end(child);
     }
+}
+
+#[test]
+fn a_stuck_reader_and_a_full_disk_hold_up_nothing() {
+    let s = Setup::new();
+    let mut ear = s.listen(&format!("--node me --udp {} --beats", s.at(1)));
+    let line = format!("--node a --ucast {} --every 20ms --deadtime 5s -", s.at(1));
+    let mut stuck = Command::new(tool("hb-send"));
+    stuck.args(s.words(&line)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut stuck = stuck.spawn().unwrap();
+    // Three lines of 50 kB do not fit into a pipe: the second one is written in part.
+    for _ in 0..3 {
+        let order = json!({"event": "send", "message": {"t": "x".repeat(50_000)}});
+        writeln!(stuck.stdin.as_ref().unwrap(), "{order}").unwrap();
+    }
+    for _ in 0..3 {
+        ear.next_where("message", LONG, |v| v["event"] == "message" && v["node"] == "a");
+    }
+    beats(&mut ear, "a", 10);
+    // The reader reads again: whole lines, in their order.
+    let mut lines = std::io::BufReader::new(stuck.stdout.take().unwrap()).lines();
+    let mut events = std::iter::from_fn(|| Some(serde_json::from_str::<Value>(&lines.next()?.unwrap()).unwrap()));
+    for number in 0.. {
+        let event = events.next().unwrap();
+        assert_eq!(event["seq"], number);
+        if event["event"] == "sent" && number > 3 {
+            break;
+        }
+    }
+    // Stuck again, and asked to end.
+    for _ in 0..3 {
+        let order = json!({"event": "send", "message": {"t": "y".repeat(50_000)}});
+        writeln!(stuck.stdin.as_ref().unwrap(), "{order}").unwrap();
+    }
+    for _ in 0..3 {
+        ear.next_where("message", LONG, |v| v["event"] == "message" && v["message"]["t"] != "x".repeat(50_000));
+    }
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(stuck.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let waiter = thread::spawn(move || stuck.wait().unwrap());
+    eventually("the end of a sender whose reader is stuck", || waiter.is_finished());
+    assert_eq!(waiter.join().unwrap().code(), Some(0));
+
+    let full = |name: &str, line: &str| {
+        let mut command = Command::new("timeout");
+        command.args(["-k", "1", "30"]).arg(tool(name)).args(s.words(line)).stdin(Stdio::null());
+        command.stdout(fs::File::create("/dev/full").unwrap()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let send = full("hb-send", &format!("--node b --ucast {} --every 10ms --count 30 --beats", s.at(1)));
+    beats(&mut ear, "b", 30);
+    let run = send.wait_with_output().unwrap();
+    let words = String::from_utf8(run.stderr).unwrap();
+    assert_eq!((run.status.code(), words.matches("takes nothing").count()), (Some(0), 1), "{words}");
+    let listen = full("hb-listen", &format!("--node me --udp {} --until up:c", s.at(2)));
+    let _c = s.start("hb-send", &format!("--node c --ucast {} --every 20ms", s.at(2)));
+    assert_eq!(listen.wait_with_output().unwrap().status.code(), Some(0));
 }

@@ -259,7 +259,7 @@ impl Listener<'_> {
     fn wait(&mut self, waiter: &Waiter, signals: &Signals, end: Option<Instant>) -> Result<(), Error> {
         let stdout = io::stdout();
         let mut fds: Vec<(BorrowedFd, PollFlags)> =
-            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), PollFlags::empty())];
+            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), self.output.wanted())];
         let open: Vec<usize> = (0..self.inlets.len()).filter(|n| self.inlets[*n].fd().is_some()).collect();
         fds.extend(self.inlets.iter().filter_map(Inlet::fd).map(|fd| (fd, PollFlags::POLLIN)));
         // Whoever looks less often than twice in a deadtime cannot tell its own pauses from theirs.

@@ -234,7 +234,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
     ) -> Result<(), Error> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let mut fds: Vec<(BorrowedFd, PollFlags)> =
-            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), PollFlags::empty())];
+            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), self.output.wanted())];
         let reads = input.as_ref().is_some_and(Input::wants_more);
         if reads {
             fds.push((stdin.as_fd(), PollFlags::POLLIN));
