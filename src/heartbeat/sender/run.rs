@@ -17,7 +17,7 @@ use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{self, Error, Failure, realtime};
 use crate::clock::{Instant, Rhythm};
 use crate::config::ha_cf::{Compression, HaCf, MessageFormat};
-use crate::heartbeat::media::{Change, Out, Outlet};
+use crate::heartbeat::media::{Change, Out, Outlet, Rank};
 use crate::heartbeat::membership::window::Span;
 use crate::heartbeat::scribe::{PERIOD, Scribe};
 use crate::heartbeat::settings;
@@ -320,14 +320,14 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
 
     fn beat(&mut self, why: &str, now: Instant) -> Result<(), Error> {
         let bytes = self.speaker.beat(&present());
-        self.send(&bytes, now)?;
+        self.send(Rank::Beat, &bytes, now)?;
         self.sent(why, "status", Some(self.speaker.seq()), true)
     }
 
-    fn send(&mut self, bytes: &[Vec<u8>], now: Instant) -> Result<(), Error> {
+    fn send(&mut self, rank: Rank, bytes: &[Vec<u8>], now: Instant) -> Result<(), Error> {
         for n in 0..self.outlets.len() {
             let form = if self.outlets[n].is_serial() { bytes.last() } else { bytes.first() };
-            let change = form.and_then(|form| self.outlets[n].send(form, now));
+            let change = form.and_then(|form| self.outlets[n].send_as(rank, form, now));
             self.tell(n, change)?;
         }
         Ok(())
@@ -354,7 +354,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                     self.speaker.take_back(before);
                     return self.ignored(&format!("a message of type {kind} is longer than {limit} bytes"));
                 }
-                self.send(&bytes, now)?;
+                self.send(Rank::Beat, &bytes, now)?;
                 // Control messages have no number.
                 let number = Some(self.speaker.seq()).filter(|seq| *seq != before);
                 self.sent(why, &kind, number, why == "reply")
@@ -373,7 +373,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                     extra.map(|extra| self.speaker.set_extra(extra));
                     return self.ignored(&format!("a heartbeat with that is longer than {limit} bytes"));
                 }
-                self.send(&bytes, now)?;
+                self.send(Rank::Message, &bytes, now)?;
                 self.sent("send", "status", Some(self.speaker.seq()), true)?;
                 let event = Event::new("status", format!("beats say {is} (was {was})"));
                 self.output.emit(event.with("was", was).with("is", is))?;
@@ -398,12 +398,12 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
     fn resend(&mut self, span: Span, node: Option<&str>, now: Instant) -> Result<(), Error> {
         let (again, gone) = self.speaker.resend(span, now);
         for Said { seq, kind, bytes, .. } in again {
-            self.send(&bytes, now)?;
+            self.send(Rank::Again, &bytes, now)?;
             self.sent("resend", &kind, Some(seq), true)?;
         }
         if let (Some(gone), Some(node)) = (gone, node) {
             let bytes = self.speaker.refuse(node, gone, &present());
-            self.send(&bytes, now)?;
+            self.send(Rank::Again, &bytes, now)?;
             self.sent("refusal", "NS_nak_rexmit", None, true)?;
         }
         Ok(())
