@@ -178,6 +178,7 @@ fn wrong_words_are_refused_with_a_hint() {
         ("hb-listen", "--node a".to_owned(), 64, "usage", "--udp"),
         ("hb-send", format!("--node a --ucast {udp} --every 1s --deadtime 1s"), 64, "usage", "--deadtime"),
         ("hb-send", format!("--node a --ucast {udp} --every 2s --deadtime 1s"), 64, "usage", "--deadtime"),
+        ("hb-send", format!("--node a --ucast {udp} --deadtime 24h1ms"), 64, "usage", "24h"),
         ("hb-listen", format!("--node a --udp {udp} --peers b,c --until dead:d"), 64, "usage", "--peers"),
         ("hb-listen", format!("--node a --udp {udp} --until gone:d"), 64, "usage", "dead:ha2"),
         ("hb-listen", format!("--node a --udp {udp} --until dead"), 64, "usage", "dead:ha2"),
@@ -659,6 +660,7 @@ fn a_hung_disk_silences_nobody_and_keeps_nobody_from_ending() {
     let mut mouth = s.start("hb-send", &line);
     let first = mouth.next_event("sending", LONG)["generation"].as_u64().unwrap();
     node(&mut ear, "a", "up");
+    eventually("the first numbers on disk", || fs::exists(s.path("seen/peers-me.json")).unwrap());
     // Opening it to write waits for a reader, as a disk that hangs.
     for file in ["own/own-a.new", "seen/peers-me.new"] {
         nix::unistd::mkfifo(Path::new(&s.path(file)), nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -728,4 +730,79 @@ fn a_stuck_reader_and_a_full_disk_hold_up_nothing() {
     let listen = full("hb-listen", &format!("--node me --udp {} --until up:c", s.at(2)));
     let _c = s.start("hb-send", &format!("--node c --ucast {} --every 20ms", s.at(2)));
     assert_eq!(listen.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_deadtime_in_ha_cf_that_nobody_believes_is_refused() {
+    let s = Setup::new();
+    let ha_cf = format!("node a\nucast lo 127.0.0.1\nudpport {PORT}\ndeadtime 90000\n");
+    s.keys("ha.cf", &ha_cf, 0o644);
+    let line = format!("--node a --ha-d {} --count 0 --every 1s", s.dir.display());
+    let run = s.run("hb-send", &line);
+    let event = run.ends_with(78).events().pop().unwrap();
+    assert!(event["message"].as_str().unwrap().contains("24 h"), "{run:#?}");
+    s.run("hb-send", &format!("{line} --deadtime 24h")).ends_with(0);
+}
+
+#[test]
+fn a_status_order_leaves_room_for_what_grows_in_a_beat() {
+    let s = Setup::new();
+    let recorder = Recorder::at(&s.at(1));
+    let mut a = s.start("hb-send", &format!("--node a --ucast {} --every 1h -", s.at(1)));
+    a.next_where("open medium", LONG, |v| v["event"] == "medium");
+    let (mut longest, mut refused) = (0, false);
+    for n in (64_500..65_600).step_by(50) {
+        a.say(&json!({"event": "order", "fields": {"x": "y".repeat(n)}}).to_string());
+        let event = a.next_where("answer", LONG, |v| v["event"] == "status" || v["event"] == "ignored-order");
+        let sent = recorder.take();
+        longest = sent.iter().map(Vec::len).max().unwrap_or(longest);
+        if event["event"] == "ignored-order" {
+            refused = true;
+            break;
+        }
+        assert!(!sent.is_empty());
+    }
+    assert!(refused && (65_507 - 256 - 60..=65_507 - 256).contains(&longest), "{longest}");
+}
+
+#[test]
+fn a_beat_overtakes_orders_on_a_slow_line() {
+    let s = Setup::new();
+    // Nobody reads: the line is as slow as can be.
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let path = nix::unistd::ttyname(&pty.slave).unwrap();
+    let line = format!("--node a --serial {}@19200 --every 20ms --deadtime 60s --beats -", path.display());
+    let mut a = s.start("hb-send", &line);
+    a.next_where("open medium", LONG, |v| v["event"] == "medium" && v["is"] == "up");
+    for _ in 0..400 {
+        a.say(&json!({"event": "send", "message": {"t": "x", "y": "z".repeat(300)}}).to_string());
+    }
+    let last = (0..400).map(|_| a.next_where("order", LONG, |v| v["event"] == "sent" && v["why"] == "send")).last();
+    let last = last.unwrap()["number"].as_u64().unwrap();
+    // Whether an older beat was begun before the line was full, and how old it is, depends on chance.
+    let beat = (0..5).map(|_| a.next_where("beat", LONG, |v| v["event"] == "sent" && v["why"] == "beat")).last();
+    assert!(beat.unwrap()["number"].as_u64().unwrap() > last);
+    a.stop();
+    let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+    nix::fcntl::fcntl(&pty.master, flags).unwrap();
+    let text = std::cell::RefCell::new(Vec::new());
+    let read = || {
+        let mut text = text.borrow_mut();
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = nix::unistd::read(&pty.master, &mut buffer) {
+            text.extend_from_slice(&buffer[..n]);
+        }
+        let text = String::from_utf8_lossy(&text);
+        let numbers = text.split("\n<<<\n").filter_map(|message| {
+            let field = |name: &str| message.lines().find_map(|l| l.strip_prefix(name));
+            Some((field("t=")?.to_owned(), u64::from_str_radix(field("seq=")?, 16).ok()?))
+        });
+        numbers.collect::<Vec<_>>()
+    };
+    read();
+    a.cont();
+    eventually("an order after all", || read().iter().any(|(kind, n)| kind == "x" && *n == last));
+    let heard = read();
+    let at = |wanted: &dyn Fn(&(String, u64)) -> bool| heard.iter().position(wanted).unwrap();
+    assert!(at(&|(kind, n)| kind == "status" && *n > last) < at(&|(kind, n)| kind == "x" && *n == last), "{heard:?}");
 }

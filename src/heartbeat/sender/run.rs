@@ -31,6 +31,10 @@ use crate::heartbeat::wire::{self, Shape};
 const EVERY: Duration = Duration::from_secs(1);
 /// Heartbeat's deadtime: how long listeners wait that were not told otherwise.
 const DEADTIME: Duration = Duration::from_secs(30);
+/// The longest deadtime that may be announced: hb-listen believes none beyond it.
+const LONGEST_DEADTIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// What the numbers, the time and the load in a heartbeat may grow by, in bytes.
+const GROWTH: usize = 256;
 /// Heartbeat's default real-time priority.
 const PRIORITY: u8 = 1;
 /// What a UDP datagram holds over IPv4 (RFC 791, RFC 768).
@@ -52,17 +56,9 @@ pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
     let node = settings::node(&args.cluster)?;
     orders::check_value("st", &args.status).map_err(|e| Failure::usage(e, "a status is a word, such as active"))?;
     let specs = media(&args, ha_cf.as_ref())?;
+    let (every, deadtime) = times(&args, ha_cf.as_ref())?;
     let state = args.cluster.state_dir.as_deref().map(|dir| StateDir::claim(dir, "own", &node)).transpose()?;
     let own = state.as_ref().map(StateDir::start).transpose()?;
-    let every = args.every.or(ha_cf.as_ref().map(|c| c.keepalive)).unwrap_or(EVERY);
-    let deadtime = args.deadtime.or(ha_cf.as_ref().map(|c| c.deadtime));
-    if let Some(deadtime) = deadtime.filter(|deadtime| *deadtime <= every) {
-        let message = format!("a deadtime of {deadtime:?} is not longer than the {every:?} from beat to beat");
-        return Err(Failure::usage(message, "let --deadtime be at least three times --every").into());
-    }
-    if deadtime.is_some_and(|deadtime| deadtime.as_millis() == 0) {
-        return Err(Failure::usage("a deadtime under one millisecond cannot be announced", "use 1ms or more").into());
-    }
     let identity = Identity {
         node,
         uuid: own.map(|own: Own| own.uuid),
@@ -91,8 +87,40 @@ pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
         look: Rhythm::from(Instant::now() + PERIOD, PERIOD),
         beats: args.beats,
     };
-    let pace = Pace { every, count: args.count, deadtime: deadtime.unwrap_or(DEADTIME) };
+    let pace = Pace { every, count: args.count, deadtime: stall(every, deadtime) };
     sender.go(&pace, args.orders.is_some(), &signals)
+}
+
+/// From beat to beat, and the deadtime that is announced, if any is.
+fn times(args: &HbSend, ha_cf: Option<&HaCf>) -> Result<(Duration, Option<Duration>), Error> {
+    let every = args.every.or(ha_cf.map(|c| c.keepalive)).unwrap_or(EVERY);
+    let deadtime = args.deadtime.or(ha_cf.map(|c| c.deadtime));
+    if let Some(deadtime) = deadtime.filter(|deadtime| *deadtime <= every) {
+        let message = format!("a deadtime of {deadtime:?} is not longer than the {every:?} from beat to beat");
+        return Err(Failure::usage(message, "let --deadtime be at least three times --every").into());
+    }
+    if deadtime.is_some_and(|deadtime| deadtime.as_millis() == 0) {
+        return Err(Failure::usage("a deadtime under one millisecond cannot be announced", "use 1ms or more").into());
+    }
+    if deadtime.is_some_and(|deadtime| deadtime > LONGEST_DEADTIME) {
+        let message = "a deadtime over 24 h cannot be announced: no listener believes it".to_owned();
+        let hint = "use 24h or less; several times --every are enough";
+        return Err(match args.deadtime {
+            Some(_) => Failure::usage(message, hint),
+            None => {
+                let (code, hint) = ("configuration", Some("change deadtime in ha.cf, or give --deadtime".to_owned()));
+                Failure { fault: Fault::Configuration, code, message, hint }
+            }
+        }
+        .into());
+    }
+    Ok((every, deadtime))
+}
+
+/// How long nothing may be said before the others think us dead. Where none is announced it is theirs, which is not known
+/// here; but nobody who means to be heard every so often has listeners that wait for less than a few of that.
+fn stall(every: Duration, deadtime: Option<Duration>) -> Duration {
+    deadtime.unwrap_or(DEADTIME.max(every.saturating_mul(3)))
 }
 
 fn media(args: &HbSend, ha_cf: Option<&HaCf>) -> Result<Vec<Out>, Error> {
@@ -195,8 +223,10 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             }
             if left != Some(0) && beats.rings(now) {
                 self.stalled(last.map_or(Duration::ZERO, |then| now.since(then)), pace.deadtime)?;
-                self.beat("beat", now)?;
+                // After all that may take long, so that one stall is not the next one; and before the beat leaves, so that
+                // a pause on either side of that is found with the next beat.
                 last = Some(Instant::now());
+                self.beat("beat", now)?;
                 left = left.map(|n| n - 1);
             }
             for _ in 0..ORDERS {
@@ -350,11 +380,11 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                 let kind = message.text("t").unwrap_or_default().to_owned();
                 let before = self.speaker.seq();
                 let bytes = self.speaker.say(message, &present());
-                if let Some(limit) = self.too_long(&bytes) {
+                if let Some(limit) = self.too_long(&bytes, 0) {
                     self.speaker.take_back(before);
                     return self.ignored(&format!("a message of type {kind} is longer than {limit} bytes"));
                 }
-                self.send(Rank::Beat, &bytes, now)?;
+                self.send(Rank::Message, &bytes, now)?;
                 // Control messages have no number.
                 let number = Some(self.speaker.seq()).filter(|seq| *seq != before);
                 self.sent(why, &kind, number, why == "reply")
@@ -366,14 +396,14 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                 let is = status.unwrap_or_else(|| self.speaker.status().to_owned());
                 let was = self.speaker.set_status(&is);
                 let bytes = self.speaker.beat(&present());
-                if let Some(limit) = self.too_long(&bytes) {
+                if let Some(limit) = self.too_long(&bytes, GROWTH) {
                     // Every beat would be, and nobody would hear them.
                     self.speaker.take_back(before);
                     self.speaker.set_status(&was);
                     extra.map(|extra| self.speaker.set_extra(extra));
                     return self.ignored(&format!("a heartbeat with that is longer than {limit} bytes"));
                 }
-                self.send(Rank::Message, &bytes, now)?;
+                self.send(Rank::Beat, &bytes, now)?;
                 self.sent("send", "status", Some(self.speaker.seq()), true)?;
                 let event = Event::new("status", format!("beats say {is} (was {was})"));
                 self.output.emit(event.with("was", was).with("is", is))?;
@@ -383,10 +413,10 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         }
     }
 
-    /// The limit, where a message is longer than what one of the media takes.
-    fn too_long(&self, bytes: &[Vec<u8>]) -> Option<usize> {
+    /// The limit, where a message that may yet grow by so much is longer than what one of the media takes.
+    fn too_long(&self, bytes: &[Vec<u8>], growth: usize) -> Option<usize> {
         let datagrams = self.outlets.iter().any(|outlet| !outlet.is_serial());
-        let limit = if datagrams { wire::MAX_MESSAGE.min(LONGEST_DATAGRAM) } else { wire::MAX_MESSAGE };
+        let limit = if datagrams { wire::MAX_MESSAGE.min(LONGEST_DATAGRAM) } else { wire::MAX_MESSAGE } - growth;
         bytes.iter().any(|b| b.len() > limit).then_some(limit)
     }
 
@@ -423,4 +453,18 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
 fn present() -> Present {
     let load = std::fs::read_to_string("/proc/loadavg").ok();
     Present { unix: unix_seconds(), load: load.map(|load| load.trim_end().to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_rhythm_is_no_stall() {
+        let s = Duration::from_secs;
+        assert_eq!(stall(s(1), None), s(30));
+        assert_eq!(stall(s(60), None), s(180));
+        assert_eq!(stall(s(60), Some(s(90))), s(90));
+        assert_eq!(stall(Duration::MAX, None), Duration::MAX);
+    }
 }
