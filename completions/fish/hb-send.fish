@@ -7,7 +7,7 @@ complete -c hb-send -l bcast -d 'Broadcast on this interface' -r
 complete -c hb-send -l mcast -d 'Send to this group on an interface' -r
 complete -c hb-send -l serial -d 'Send along this serial line' -r
 complete -c hb-send -l every -d 'From one heartbeat to the next [default: 1s, or keepalive]' -r
-complete -c hb-send -l deadtime -d 'Announce that this silence of ours means death; else the listeners\' own is in force' -r
+complete -c hb-send -l deadtime -d 'Announce that this silence of ours means death, up to 24h; else the listeners\' own is in force' -r
 complete -c hb-send -l status -d 'The status that heartbeats carry' -r
 complete -c hb-send -l count -d 'End after so many heartbeats; 0 sends only what stdin asks for' -r
 complete -c hb-send -l form -d 'How messages are written' -r -f -a "auto\t'On UDP netstrings with both authentications, as heartbeat 3 with msgfmt classic'

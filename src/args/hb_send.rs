@@ -34,7 +34,7 @@ pub struct HbSend {
     /// From one heartbeat to the next [default: 1s, or keepalive]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     pub every: Option<Duration>,
-    /// Announce that this silence of ours means death; else the listeners' own is in force
+    /// Announce that this silence of ours means death, up to 24h; else the listeners' own is in force
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     pub deadtime: Option<Duration>,
     /// The status that heartbeats carry
@@ -84,8 +84,10 @@ pub const MANUAL: Manual = Manual {
         "Every message carries the node's generation, which says how often the node was started, and a number. Listeners \
          refuse an older generation, and a number that they have seen, as replays. With --state-dir the generation is on \
          disk before the first message leaves, one higher each start; without it, it is the clock's seconds, and two starts \
-         within one second look like a replay. If this process stood still for longer than its deadtime, it goes on under a \
-         new generation: the others think it dead, and a real heartbeat that hears a dead node go on restarts itself.",
+         within one second look like a replay. If this process stood still for longer than its deadtime (where none is \
+         announced: 30 s, or three times --every), it goes on under a new generation: the others think it dead, and a real \
+         heartbeat that hears a dead node go on restarts itself. That generation goes to disk meanwhile: no disk holds up a \
+         beat. What a disk does not take is tried again; that, and a folder that was removed, is an error event.",
         "With - every line of stdin is one event, as another command prints it. reply carries a message to send or first_seq and \
          last_seq of ours to send again, as hb-listen prints it. send carries a message: {\"event\":\"send\",\"message\":{\"t\":\
          \"ask_resources\",\"rsc_hold\":\"all\"}}. order changes the status of the heartbeats, {\"event\":\"order\",\"status\":\

@@ -3,6 +3,7 @@
 //! A command is a clap definition in [`crate::args`] and a `run` function; [`main`] does the rest. Nothing in here knows
 //! what a command does.
 
+mod backlog;
 pub mod child;
 pub mod compose;
 pub mod duration;
@@ -121,6 +122,7 @@ pub fn main<T: Tool, E: Into<anyhow::Error>>(run: fn(T, &mut Output) -> Result<A
             style.fault(failure.fault)
         }
     };
+    output.part();
     ExitCode::from(status)
 }
 

@@ -1,21 +1,26 @@
 //! stdout: one event a line, as JSON, as chosen fields or in words, written whole or not at all.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 use serde_json::{Map, Value};
 
+use super::backlog::Backlog;
 use super::event::Event;
 use super::fields::Fields;
 use super::vocabulary;
 use crate::clock::{self, Instant};
 
-/// Lines that a stream keeps while its reader does not read; the oldest go first, and gaps in `seq` show it.
-const BACKLOG: usize = 10_000;
+/// The most bytes of a stream that are written at once: what a pipe takes without waiting if it takes any (`PIPE_BUF`).
+const PIECE: usize = 4096;
+/// A disk that was full is tried again after so long.
+const FULL: Duration = Duration::from_secs(1);
+/// How long the end of a stream waits for a reader that has not read all.
+const LAST: Duration = Duration::from_secs(1);
 
 /// How events are printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +50,12 @@ pub struct Output {
     tool: String,
     format: Format,
     stream: bool,
+    /// Whether lines wait for a slow reader here, and not the command.
+    queued: bool,
     seq: u64,
-    backlog: VecDeque<Vec<u8>>,
+    backlog: Backlog,
+    /// When stdout is tried again, after it took nothing for want of room.
+    full: Option<Instant>,
     /// With `--exit-style mon` the first line is a summary that is only known at the end.
     held: Option<Vec<Vec<u8>>>,
     failed: Vec<String>,
@@ -59,8 +68,10 @@ impl Output {
             tool: tool.to_owned(),
             format,
             stream: false,
+            queued: false,
             seq: 0,
-            backlog: VecDeque::new(),
+            backlog: Backlog::default(),
+            full: None,
             held: None,
             failed: Vec::new(),
         }
@@ -73,7 +84,7 @@ impl Output {
 
     /// From now on every event carries `mono_ms` and `seq`, and a reader that does not read holds nothing up.
     pub fn make_stream(&mut self) {
-        self.stream = true;
+        (self.stream, self.queued) = (true, true);
     }
 
     /// Prints in the name of another tool, such as a script; with `seq` as a part of its stream.
@@ -99,8 +110,8 @@ impl Output {
     pub fn finish(&mut self) -> Result<(), OutputError> {
         let Some(held) = self.held.take() else { return Ok(()) };
         let summary = one_line(&self.failed.join(" "));
-        self.send(format!("{summary}\n").into_bytes())?;
-        held.into_iter().try_for_each(|line| self.send(line))
+        self.send(format!("{summary}\n").into_bytes(), false)?;
+        held.into_iter().try_for_each(|line| self.send(line, false))
     }
 
     /// Prints one event.
@@ -110,6 +121,7 @@ impl Output {
             let problems = vocabulary::problems(&self.tool, &event);
             assert!(problems.is_empty(), "{} is not the event of ha-events(7): {problems:?}", event.name);
         }
+        let traffic = self.queued && vocabulary::is_traffic(&event.name);
         let line = match &self.format {
             Format::Json => Value::Object(self.object(event, now)).to_string(),
             Format::Fields(fields) => fields.line(&self.object(event, now)),
@@ -128,7 +140,7 @@ impl Output {
                 held.push(line);
                 Ok(())
             }
-            None => self.send(line),
+            None => self.send(line, traffic),
         }
     }
 
@@ -145,26 +157,80 @@ impl Output {
         object
     }
 
+    /// What a wait has to look for on stdout, beside its end: room for what a slow reader had left waiting.
+    pub fn wanted(&self) -> PollFlags {
+        if self.backlog.is_empty() || self.full.is_some() { PollFlags::empty() } else { PollFlags::POLLOUT }
+    }
+
     /// Writes what a slow reader had left waiting, as far as it goes now.
     pub fn flush_backlog(&mut self) -> Result<(), OutputError> {
-        while let Some(line) = self.backlog.front() {
-            if !writable()? {
+        while !self.backlog.is_empty() {
+            let now = Instant::now();
+            if self.full.is_some_and(|again| now < again) || !writable()? {
                 break;
             }
-            write_all(line)?;
-            self.backlog.pop_front();
+            self.write_piece(now, |piece| write(io::stdout(), piece))?;
         }
         Ok(())
     }
 
-    fn send(&mut self, line: Vec<u8>) -> Result<(), OutputError> {
-        if !self.stream {
+    /// Writes one piece of the backlog. A disk without room is no reason to fall silent on the network: the lines wait.
+    fn write_piece(
+        &mut self,
+        now: Instant,
+        write: impl FnOnce(&[u8]) -> Result<usize, Errno>,
+    ) -> Result<(), OutputError> {
+        let Some(rest) = self.backlog.front() else { return Ok(()) };
+        match write(&rest[..rest.len().min(PIECE)]) {
+            Ok(n) => {
+                self.full = None;
+                self.backlog.wrote(n);
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(Errno::EPIPE) => return Err(OutputError::Closed),
+            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EIO)) => {
+                if self.full.is_none() {
+                    let words =
+                        format!("{}: stdout takes nothing: {}; events wait, it goes on", self.tool, errno.desc());
+                    super::eprint_line(&words);
+                }
+                self.full = Some(now + FULL);
+            }
+            Err(e) => return Err(OutputError::Write(e.into())),
+        }
+        Ok(())
+    }
+
+    /// The end of a stream: gives its reader a moment for what it has not read, and a full disk one more chance.
+    pub fn part(&mut self) {
+        let until = Instant::now() + LAST;
+        self.full = self.full.map(|_| Instant::at(Duration::ZERO));
+        while !self.backlog.is_empty() {
+            if self.flush_backlog().is_err() {
+                return; // nobody is there
+            }
+            let left = until.since(Instant::now());
+            if left.is_zero() || self.full.is_some() {
+                break;
+            }
+            let stdout = io::stdout();
+            let mut fds = [PollFd::new(stdout.as_fd(), self.wanted())];
+            let millis = u16::try_from(left.as_millis()).unwrap_or(u16::MAX).saturating_add(1);
+            if !self.backlog.is_empty() {
+                let _ = poll(&mut fds, PollTimeout::from(millis)); // the look at the clock follows
+            }
+        }
+        if !self.backlog.is_empty() {
+            let count = self.backlog.len();
+            super::eprint_line(&format!("{}: {count} events at the end were not taken by stdout", self.tool));
+        }
+    }
+
+    fn send(&mut self, line: Vec<u8>, traffic: bool) -> Result<(), OutputError> {
+        if !self.queued {
             return write_all(&line);
         }
-        if self.backlog.len() == BACKLOG {
-            self.backlog.pop_front();
-        }
-        self.backlog.push_back(line);
+        self.backlog.push(line, traffic);
         self.flush_backlog()
     }
 }
@@ -174,7 +240,7 @@ fn one_line(words: &str) -> String {
     words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Whether a line of less than a page can be written without waiting for the reader.
+/// Whether a piece can be written without waiting for the reader.
 fn writable() -> Result<bool, OutputError> {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
@@ -204,4 +270,44 @@ fn write_all(mut bytes: &[u8]) -> Result<(), OutputError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_keeps_the_lines_and_their_order() {
+        let at = |ms| Instant::at(Duration::from_millis(ms));
+        let mut output = Output::new("test", Format::Json);
+        output.backlog.push(vec![b'x'; PIECE + 10], true);
+        output.backlog.push(b"dead\n".to_vec(), false);
+        assert_eq!(output.wanted(), PollFlags::POLLOUT);
+        let mut took = Vec::new();
+        let mut write = |output: &mut Output, now, takes: Result<usize, Errno>| {
+            output.write_piece(now, |piece| {
+                assert!(piece.len() <= PIECE);
+                let n = takes?.min(piece.len());
+                took.extend_from_slice(&piece[..n]);
+                Ok(n)
+            })
+        };
+        write(&mut output, at(0), Ok(PIECE - 1)).unwrap();
+        for errno in [Errno::ENOSPC, Errno::EDQUOT, Errno::EIO] {
+            write(&mut output, at(1), Err(errno)).unwrap();
+            assert_eq!((output.full, output.wanted()), (Some(at(1001)), PollFlags::empty()), "no busy loop");
+        }
+        write(&mut output, at(1001), Ok(3)).unwrap();
+        assert_eq!(output.full, None);
+        while !output.backlog.is_empty() {
+            write(&mut output, at(1002), Ok(PIECE)).unwrap();
+        }
+        let closed = write(&mut output, at(1003), Err(Errno::EPIPE));
+        assert!(closed.is_ok(), "nothing to write, nothing is asked");
+        output.backlog.push(b"x\n".to_vec(), false);
+        assert!(matches!(write(&mut output, at(1004), Err(Errno::EPIPE)), Err(OutputError::Closed)));
+        assert!(matches!(write(&mut output, at(1004), Err(Errno::EBADF)), Err(OutputError::Write(_))));
+        assert_eq!(took.len(), PIECE + 15);
+        assert!(took.ends_with(b"xdead\n"));
+    }
 }

@@ -7,6 +7,7 @@
 //! | [`sender`] | what a node says, numbered, and again when asked |
 //! | [`listener`] | the loop that hears, and tells what the membership finds |
 //! | [`media`] | UDP sockets and serial lines |
+//! | [`scribe`] | puts on disk what must be, without holding up anybody |
 //! | [`settings`] | the command line and ha.cf together |
 //! | [`state`] | what must outlive a process: generations, on disk |
 //!
@@ -16,6 +17,7 @@
 pub mod listener;
 pub mod media;
 pub mod membership;
+pub mod scribe;
 pub mod sender;
 pub mod settings;
 pub mod state;

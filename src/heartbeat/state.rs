@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,8 @@ use crate::heartbeat::membership::window::Mark;
 #[derive(Debug)]
 pub struct StateDir {
     file: PathBuf,
-    _lock: Flock<File>,
+    lock_file: PathBuf,
+    lock: Flock<File>,
 }
 
 /// Who we are on the wire.
@@ -54,9 +55,9 @@ impl StateDir {
             Failure { fault, code: "state-dir", message, hint: Some(hint) }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-        let lock = dir.join(format!("{what}-{node}.lock"));
+        let lock_file = dir.join(format!("{what}-{node}.lock"));
         let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock).map_err(failed)?;
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock_file).map_err(failed)?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
             nix::errno::Errno::EWOULDBLOCK => Failure {
                 fault: Fault::Unavailable,
@@ -68,7 +69,7 @@ impl StateDir {
             },
             errno => failed(errno.into()),
         })?;
-        Ok(Self { file: dir.join(format!("{what}-{node}.json")), _lock: lock })
+        Ok(Self { file: dir.join(format!("{what}-{node}.json")), lock_file, lock })
     }
 
     /// Our generation for this start, already durable: a start that is cut short costs a number, never takes one twice.
@@ -95,6 +96,7 @@ impl StateDir {
     /// # Errors
     /// As with [`StateDir::start`].
     pub fn reach(&self, generation: u64) -> Result<(), Failure> {
+        self.still_ours()?;
         let own = self.own()?.ok_or_else(|| self.senseless("it is gone"))?;
         if own.generation < generation { self.keep_own(Own { generation, ..own }) } else { Ok(()) }
     }
@@ -111,7 +113,27 @@ impl StateDir {
 
     fn keep_own(&self, own: Own) -> Result<(), Failure> {
         let object = json!({ "generation": own.generation, "uuid": BASE64_STANDARD.encode(own.uuid) });
-        self.write(&object).map_err(|e| Failure::io(&format!("cannot write {}", self.file.display()), &e))
+        self.write(&object).map_err(|e| {
+            let hint = Some("make room there: after a restart the others may refuse this node as a replay".to_owned());
+            Failure { hint, ..Failure::io(&format!("cannot write {}", self.file.display()), &e) }
+        })
+    }
+
+    /// Whether the lock is still the one that others find: in a folder that was removed it keeps nobody out.
+    fn still_ours(&self) -> Result<(), Failure> {
+        let ours = self.lock.metadata().map(|m| (m.dev(), m.ino()));
+        let theirs = fs::metadata(&self.lock_file).map(|m| (m.dev(), m.ino()));
+        let gone = match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) => ours != theirs,
+            (_, Err(error)) => error.kind() == io::ErrorKind::NotFound,
+            (Err(_), Ok(_)) => false,
+        };
+        if !gone {
+            return Ok(());
+        }
+        let message = format!("{} was removed under this command: nothing is kept any more", self.lock_file.display());
+        let hint = "end this command and start it again; until then another one could speak or listen for the node";
+        Err(Failure { fault: Fault::Unavailable, code: "state-gone", message, hint: Some(hint.to_owned()) })
     }
 
     /// How far the others had counted.
@@ -133,13 +155,19 @@ impl StateDir {
     /// Keeps how far the others have counted.
     ///
     /// # Errors
-    /// The disk's.
-    pub fn keep(&self, marks: &BTreeMap<String, Mark>) -> io::Result<()> {
+    /// The disk's, or the folder is gone.
+    pub fn keep(&self, marks: &BTreeMap<String, Mark>) -> Result<(), Failure> {
+        self.still_ours()?;
         let object: Map<String, Value> = marks
             .iter()
             .map(|(node, mark)| (node.clone(), json!({ "generation": mark.generation, "seq": mark.seq })))
             .collect();
-        self.write(&Value::Object(object))
+        self.write(&Value::Object(object)).map_err(|error| Failure {
+            fault: Fault::Internal,
+            code: "state-unwritable",
+            message: format!("cannot write {}: {error}", self.file.display()),
+            hint: Some("a restart of this command may take what was heard since for new".to_owned()),
+        })
     }
 
     /// Where it is kept.
@@ -219,6 +247,23 @@ mod tests {
         assert!(StateDir::claim(&dir, "own", "ha2").is_ok(), "another node is another state");
         fs::write(dir.join("own-ha1.json"), "{}").unwrap();
         assert_eq!(state.start().unwrap_err().code, "state-unreadable");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_nobody_finds_any_more_is_told() {
+        let dir = folder("gone");
+        let state = StateDir::claim(&dir, "own", "ha1").unwrap();
+        let own = state.start().unwrap();
+        state.reach(own.generation).unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(state.reach(own.generation).unwrap_err().code, "state-gone");
+        // Another one has begun there.
+        let other = StateDir::claim(&dir, "own", "ha1").unwrap();
+        other.start().unwrap();
+        assert_eq!(state.reach(own.generation).unwrap_err().code, "state-gone");
+        assert_eq!(state.keep(&BTreeMap::new()).unwrap_err().code, "state-gone");
+        other.reach(own.generation).unwrap();
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -33,6 +33,10 @@ const SEND: &[&str] = &["hb-send"];
 const LISTEN: &[&str] = &["hb-listen"];
 const BOTH: &[&str] = &["hb-send", "hb-listen"];
 
+/// What comes as often as others speak.
+pub(super) const TRAFFIC: &[&str] =
+    &["heartbeat", "message", "reply", "rejected", "pulse", "tick", "sent", "ignored-order"];
+
 pub(super) const EVENTS: &[EventDoc] = &[
     EventDoc {
         name: "sending",

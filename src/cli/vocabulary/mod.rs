@@ -119,6 +119,8 @@ const FIELDS: &[&[FieldDoc]] =
 const EVENTS: &[&[EventDoc]] =
     &[ERROR_EVENTS, config::EVENTS, heartbeat::EVENTS, probe::EVENTS, vip::EVENTS, watch::EVENTS];
 
+const TRAFFIC: &[&[&str]] = &[heartbeat::TRAFFIC, probe::TRAFFIC];
+
 const fn text(name: &'static str, doc: &'static str) -> FieldDoc {
     FieldDoc { name, kind: Kind::Text, doc }
 }
@@ -163,6 +165,11 @@ pub fn event(tool: &str, name: &str) -> Option<&'static EventDoc> {
     events().find(|e| e.name == name && (e.tools.is_empty() || e.tools.contains(&tool)))
 }
 
+/// Whether an event only reports traffic: of a stream that nobody reads such lines go first. A change of state is none.
+pub fn is_traffic(name: &str) -> bool {
+    TRAFFIC.iter().copied().flatten().any(|traffic| *traffic == name)
+}
+
 /// Where an event differs from its entry: nothing when it is as documented.
 pub fn problems(tool: &str, event: &Event) -> Vec<String> {
     let Some(doc) = self::event(tool, event.name()) else {
@@ -205,6 +212,16 @@ mod tests {
                 assert!(field(f).is_some(), "{} has no entry", f);
             }
         }
+    }
+
+    #[test]
+    fn traffic_is_no_change_of_state() {
+        for name in TRAFFIC.iter().copied().flatten() {
+            assert!(events().any(|e| e.name == *name), "{name} is no event");
+        }
+        let changes = ["node", "link", "medium", "stalled", "restarted", "error", "state", "lost", "status", "dropped"];
+        assert!(changes.iter().all(|name| !is_traffic(name)));
+        assert!(is_traffic("heartbeat") && is_traffic("message") && is_traffic("rejected") && is_traffic("probe"));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     number("rtt_ms", "the shortest round trip"),
 ];
 
+/// What comes with every probe.
+pub(super) const TRAFFIC: &[&str] = &["probe"];
+
 pub(super) const EVENTS: &[EventDoc] = &[
     EventDoc {
         name: "probe",

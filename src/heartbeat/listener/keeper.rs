@@ -1,46 +1,34 @@
-//! Puts on disk how far the others had counted, in a thread: a slow disk must not keep anybody from judging.
+//! When how far the others had counted goes to disk: numbers from time to time, generations at once.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
+use crate::cli::Failure;
 use crate::clock::Instant;
 use crate::heartbeat::membership::window::Mark;
+use crate::heartbeat::scribe::{PERIOD, Scribe};
 use crate::heartbeat::state::StateDir;
-
-/// Numbers are kept this often, generations at once.
-const PERIOD: Duration = Duration::from_secs(10);
 
 type Marks = BTreeMap<String, Mark>;
 
-/// Keeps the marks of the others on disk.
+/// Keeps the marks of the others on disk; a slow disk keeps nobody from judging. The last marks are on disk when this is
+/// dropped, unless the disk hangs.
 #[derive(Debug)]
 pub struct Keeper {
-    orders: Option<Sender<Marks>>,
-    complaints: Receiver<String>,
-    thread: Option<JoinHandle<()>>,
-    kept: Marks,
+    scribe: Scribe<Marks>,
+    /// What the scribe was given last: it keeps that sooner or later.
+    given: Marks,
     at: Instant,
 }
 
 impl Keeper {
     /// A keeper of a state that says `kept` now.
-    pub fn new(state: StateDir, kept: Marks, now: Instant) -> Self {
-        let (orders, taken) = channel::<Marks>();
-        let (complain, complaints) = channel();
-        let thread = std::thread::spawn(move || {
-            while let Ok(mut marks) = taken.recv() {
-                // Only the newest is worth writing.
-                while let Ok(newer) = taken.try_recv() {
-                    marks = newer;
-                }
-                if let Err(error) = state.keep(&marks) {
-                    let _ = complain.send(format!("cannot write {}: {error}", state.path().display()));
-                }
-            }
-        });
-        Self { orders: Some(orders), complaints, thread: Some(thread), kept: kept.clone(), at: now }
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn new(state: StateDir, kept: Marks, now: Instant) -> Result<Self, Failure> {
+        let name = format!("hb-listen: the last numbers of the others are not in {}", state.path().display());
+        let scribe = Scribe::new(name, move |marks| state.keep(marks))?;
+        Ok(Self { scribe, given: kept, at: now })
     }
 
     /// Whether it is time to hand over the marks.
@@ -51,25 +39,14 @@ impl Keeper {
     /// Takes the marks. Returns at once.
     pub fn keep(&mut self, marks: Marks, now: Instant) {
         self.at = now;
-        if marks != self.kept {
-            self.kept = marks.clone();
-            if let Some(orders) = &self.orders {
-                let _ = orders.send(marks);
-            }
+        if marks != self.given {
+            self.given.clone_from(&marks);
+            self.scribe.keep(marks);
         }
     }
 
-    /// What went wrong since the last time this was asked.
-    pub fn complaint(&self) -> Option<String> {
-        self.complaints.try_iter().last()
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // the last marks are on disk when this ends
-        }
+    /// What went wrong since the last time this was asked, which has to be often: it is also what tries again.
+    pub fn complaint(&mut self, now: Instant) -> Option<Failure> {
+        self.scribe.look(now)
     }
 }

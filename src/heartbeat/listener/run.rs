@@ -58,7 +58,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     let signals = Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?;
     output.make_stream();
     let now = Instant::now();
-    let keeper = state.map(|state| Keeper::new(state, stored.clone(), now));
+    let keeper = state.map(|state| Keeper::new(state, stored.clone(), now)).transpose()?;
     let names: Vec<String> = specs.iter().map(ToString::to_string).collect();
     let words = format!("{me} listens on {}", names.join(", "));
     let event = Event::new("listening", words).with("node", me.as_str()).with("on", names.clone());
@@ -284,7 +284,7 @@ impl Listener<'_> {
     fn wait(&mut self, waiter: &Waiter, signals: &Signals, end: Option<Instant>) -> Result<(), Error> {
         let stdout = io::stdout();
         let mut fds: Vec<(BorrowedFd, PollFlags)> =
-            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), PollFlags::empty())];
+            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), self.output.wanted())];
         let open: Vec<usize> = (0..self.inlets.len()).filter(|n| self.inlets[*n].fd().is_some()).collect();
         fds.extend(self.inlets.iter().filter_map(Inlet::fd).map(|fd| (fd, PollFlags::POLLIN)));
         // Whoever looks less often than twice in a deadtime cannot tell its own pauses from theirs.
@@ -458,9 +458,7 @@ impl Listener<'_> {
             if keeper.due(now) {
                 keeper.keep(self.ears.membership.marks(), now);
             }
-            if let Some(complaint) = keeper.complaint() {
-                let hint = Some("a restart of this command may take what was heard since for new".to_owned());
-                let failure = Failure { fault: Fault::Internal, code: "state-unwritable", message: complaint, hint };
+            if let Some(failure) = keeper.complaint(now) {
                 self.output.emit(cli::error_event(&failure))?;
             }
         }

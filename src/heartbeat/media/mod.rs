@@ -22,6 +22,7 @@ mod udp;
 
 pub use inlet::{Inlet, Packet, Source};
 pub use outlet::Outlet;
+pub use serial::Rank;
 pub use spec::{In, Out, SpecError};
 pub use state::Change;
 

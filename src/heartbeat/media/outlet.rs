@@ -17,7 +17,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 
-use super::serial::{self, Line, Queue};
+use super::serial::{self, Line, Queue, Rank};
 use super::spec::Out;
 use super::state::{Change, Retry, State};
 use super::udp::{self, Reach};
@@ -110,6 +110,11 @@ impl Outlet {
     /// Sends a message, now or as soon as the medium takes it. On a line that is slower than what is said, the oldest
     /// message goes that is not begun; a medium that does not work loses the message.
     pub fn send(&mut self, bytes: &[u8], now: Instant) -> Option<Change> {
+        self.send_as(Rank::Message, bytes, now)
+    }
+
+    /// The same of a heartbeat, or of something that is sent again.
+    pub fn send_as(&mut self, rank: Rank, bytes: &[u8], now: Instant) -> Option<Change> {
         let was = self.state.up();
         match &mut self.body {
             Body::Udp(udp) => match udp.send(bytes, &mut self.state, now) {
@@ -126,9 +131,9 @@ impl Outlet {
                     self.dropped += 1;
                     return self.state.since(was, &self.name);
                 }
-                let dropped = queue.push(bytes);
+                let dropped = queue.push(bytes, rank);
                 self.dropped += dropped;
-                if dropped > 0 {
+                if dropped > 0 && rank != Rank::Again {
                     self.state.fails("the line is slower than what is said: the oldest messages are dropped");
                 }
                 self.dropped += write(line, queue, &mut self.state, now);

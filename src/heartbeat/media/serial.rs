@@ -151,6 +151,17 @@ const PIECE: usize = 512;
 /// The most messages that wait, however fast the line is.
 const MESSAGES: usize = 64;
 
+/// What a message is to a line that is slower than what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// A heartbeat: it goes before all that is not begun, and in place of an older one; nothing takes its place.
+    Beat,
+    /// Any other message: the oldest go for newer ones.
+    Message,
+    /// Something sent again: it is not put on a line where anything waits, and is asked for once more.
+    Again,
+}
+
 /// Whole messages that wait for a line: at most what it carries in a second, since a beat that comes late is worth less
 /// than the one after it.
 #[derive(Debug)]
@@ -158,6 +169,8 @@ pub(super) struct Queue {
     waiting: VecDeque<Vec<u8>>,
     /// Bytes of the first one that are written.
     begun: usize,
+    /// The first one that is not begun is a beat; no other ever is.
+    beat: bool,
     /// Bytes that wait, but for those of a message that is begun.
     bytes: usize,
     /// The most of them.
@@ -167,7 +180,8 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn new(baud: u32) -> Self {
         // Ten bits a byte, with start and stop. Slow as a line may be, a message has to fit.
-        Self { waiting: VecDeque::new(), begun: 0, bytes: 0, most: (baud as usize / 10).max(PIECE) }
+        let most = (baud as usize / 10).max(PIECE);
+        Self { waiting: VecDeque::new(), begun: 0, beat: false, bytes: 0, most }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -180,24 +194,39 @@ impl Queue {
 
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
-        (self.begun, self.bytes) = (0, 0);
+        (self.begun, self.bytes, self.beat) = (0, 0, false);
     }
 
-    /// Adds a message; returns how many older ones had to go for it. One that is begun never goes, and the new one
-    /// always stays.
-    pub(super) fn push(&mut self, message: &[u8]) -> u64 {
+    /// Adds a message; returns how many have to go for it, itself included. One that is begun never goes, and a new beat or
+    /// message always stays.
+    pub(super) fn push(&mut self, message: &[u8], rank: Rank) -> u64 {
+        if rank == Rank::Again && !self.is_empty() {
+            return 1;
+        }
         let first = usize::from(self.begun > 0);
         let mut dropped = 0;
-        while self.waiting.len() > first
-            && (self.bytes + message.len() > self.most || self.waiting.len() >= MESSAGES)
-            && let Some(oldest) = self.waiting.remove(first)
+        if rank == Rank::Beat && std::mem::take(&mut self.beat) {
+            dropped += self.drop_at(first);
+        }
+        let oldest = first + usize::from(self.beat);
+        while self.waiting.len() > oldest && (self.bytes + message.len() > self.most || self.waiting.len() >= MESSAGES)
         {
-            self.bytes -= oldest.len();
-            dropped += 1;
+            dropped += self.drop_at(oldest);
         }
         self.bytes += message.len();
-        self.waiting.push_back(message.to_vec());
+        if rank == Rank::Beat {
+            self.beat = true;
+            self.waiting.insert(first, message.to_vec());
+        } else {
+            self.waiting.push_back(message.to_vec());
+        }
         dropped
+    }
+
+    fn drop_at(&mut self, n: usize) -> u64 {
+        let Some(gone) = self.waiting.remove(n) else { return 0 };
+        self.bytes -= gone.len();
+        1
     }
 
     /// What is to be written next.
@@ -211,6 +240,7 @@ impl Queue {
         let Some(length) = self.waiting.front().map(Vec::len) else { return };
         if self.begun == 0 && n > 0 {
             self.bytes -= length;
+            self.beat = false; // if it was one, it is on its way
         }
         self.begun += n;
         if self.begun >= length {
@@ -248,42 +278,75 @@ mod tests {
     #[test]
     fn a_second_of_the_line_waits_at_most() {
         let mut queue = Queue::new(9600);
-        assert_eq!(queue.push(&[0; 400]), 0);
-        assert_eq!(queue.push(&[0; 401]), 0);
-        assert_eq!(queue.push(&[0; 200]), 1);
+        assert_eq!(queue.push(&[0; 400], Rank::Message), 0);
+        assert_eq!(queue.push(&[0; 401], Rank::Message), 0);
+        assert_eq!(queue.push(&[0; 200], Rank::Message), 1);
         assert_eq!(lengths(&queue), [401, 200]);
         // What is begun is not dropped and does not count.
         queue.wrote(1);
-        assert_eq!(queue.push(&[0; 700]), 0);
-        assert_eq!(queue.push(&[0; 960]), 2);
+        assert_eq!(queue.push(&[0; 700], Rank::Message), 0);
+        assert_eq!(queue.push(&[0; 960], Rank::Message), 2);
         assert_eq!(lengths(&queue), [401, 960]);
         queue.wrote(400);
         assert_eq!(lengths(&queue), [960]);
         // The newest always stays, even if it is too long.
-        assert_eq!(queue.push(&[0; 5000]), 1);
+        assert_eq!(queue.push(&[0; 5000], Rank::Message), 1);
         assert_eq!(lengths(&queue), [5000]);
     }
 
     #[test]
     fn few_messages_wait_however_short() {
         let mut queue = Queue::new(4_000_000);
-        let dropped: u64 = (0..100).map(|_| queue.push(b"x")).sum();
+        let dropped: u64 = (0..100).map(|_| queue.push(b"x", Rank::Message)).sum();
         assert_eq!((queue.len(), dropped), (MESSAGES, 36));
+    }
+
+    #[test]
+    fn a_beat_goes_first_and_is_never_crowded_out() {
+        let mut queue = Queue::new(9600);
+        let (beat, order) = (|n| vec![n; 150], |n| vec![n; 300]);
+        let seen = |queue: &Queue| -> Vec<u8> { queue.waiting.iter().map(|m| m[0]).collect() };
+        queue.push(&order(1), Rank::Message);
+        queue.wrote(10);
+        queue.push(&order(2), Rank::Message);
+        queue.push(&beat(3), Rank::Beat);
+        assert_eq!(seen(&queue), [1, 3, 2], "before what is not begun");
+        assert_eq!(queue.push(&beat(4), Rank::Beat), 1);
+        assert_eq!(seen(&queue), [1, 4, 2], "the newer one in place of the older");
+        for n in 5..100 {
+            queue.push(&order(n), Rank::Message);
+        }
+        assert_eq!(seen(&queue), [1, 4, 98, 99]);
+        assert_eq!(queue.push(&order(100), Rank::Again), 1);
+        assert_eq!(queue.push(&beat(101), Rank::Beat), 1);
+        assert_eq!(seen(&queue), [1, 101, 98, 99]);
+        queue.wrote(290);
+        queue.wrote(1);
+        // That beat is begun: the next one waits behind it.
+        queue.push(&beat(102), Rank::Beat);
+        assert_eq!(seen(&queue), [101, 102, 98, 99]);
+        // A message that is longer than all that may wait does not push a beat out either.
+        assert_eq!(queue.push(&[103; 5000], Rank::Message), 2);
+        assert_eq!(seen(&queue), [101, 102, 103]);
+        queue.clear();
+        assert_eq!(queue.push(&order(104), Rank::Again), 0, "nothing waits");
+        assert_eq!(queue.push(&order(105), Rank::Again), 1);
     }
 
     proptest! {
         #[test]
         fn only_whole_messages_are_dropped(
-            steps in prop::collection::vec((any::<bool>(), 1usize..1500), 1..200),
+            steps in prop::collection::vec((0u8..4, 1usize..1500), 1..200),
         ) {
             let mut queue = Queue::new(9600);
             let (mut written, mut said, mut dropped) = (Vec::new(), 0u64, 0);
-            for (push, n) in steps {
-                if push {
+            for (step, n) in steps {
+                let ranks = [Rank::Beat, Rank::Message, Rank::Again];
+                if let Some(rank) = ranks.get(usize::from(step)) {
                     // A message is its length, once for each byte, and an end.
                     let mut message = vec![b'a' + (n % 26) as u8; n];
                     message.push(b'\n');
-                    dropped += queue.push(&message);
+                    dropped += queue.push(&message, *rank);
                     said += 1;
                 } else if let Some(piece) = queue.piece().map(|p| p[..p.len().min(n)].to_vec()) {
                     prop_assert!(piece.len() <= PIECE);
@@ -293,7 +356,7 @@ mod tests {
                 let begun = usize::from(queue.begun > 0);
                 let counted: usize = queue.waiting.iter().skip(begun).map(Vec::len).sum();
                 prop_assert_eq!(queue.bytes, counted);
-                prop_assert!(queue.bytes <= queue.most || queue.waiting.len() == begun + 1);
+                prop_assert!(queue.bytes <= queue.most || queue.waiting.len() <= begun + 1 + usize::from(queue.beat));
             }
             while let Some(piece) = queue.piece().map(<[u8]>::to_vec) {
                 queue.wrote(piece.len());

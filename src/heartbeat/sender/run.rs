@@ -17,8 +17,9 @@ use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{self, Error, Failure, realtime};
 use crate::clock::{Instant, Rhythm};
 use crate::config::ha_cf::{Compression, HaCf, MessageFormat};
-use crate::heartbeat::media::{Change, Out, Outlet};
+use crate::heartbeat::media::{Change, Out, Outlet, Rank};
 use crate::heartbeat::membership::window::Span;
+use crate::heartbeat::scribe::{PERIOD, Scribe};
 use crate::heartbeat::settings;
 use crate::heartbeat::state::{Own, StateDir, unix_seconds};
 use crate::heartbeat::wire::authentication::Keyring;
@@ -30,6 +31,10 @@ use crate::heartbeat::wire::{self, Shape};
 const EVERY: Duration = Duration::from_secs(1);
 /// Heartbeat's deadtime: how long listeners wait that were not told otherwise.
 const DEADTIME: Duration = Duration::from_secs(30);
+/// The longest deadtime that may be announced: hb-listen believes none beyond it.
+const LONGEST_DEADTIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// What the numbers, the time and the load in a heartbeat may grow by, in bytes.
+const GROWTH: usize = 256;
 /// Heartbeat's default real-time priority.
 const PRIORITY: u8 = 1;
 /// What a UDP datagram holds over IPv4 (RFC 791, RFC 768).
@@ -40,8 +45,6 @@ const ORDERS: usize = 16;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// At most one line about dropped messages in this time.
 const DROPS: Duration = Duration::from_secs(10);
-/// A disk that did not take our generation is asked again after so long.
-const UNKEPT: Duration = Duration::from_secs(10);
 
 /// Speaks until it is done.
 ///
@@ -53,17 +56,9 @@ pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
     let node = settings::node(&args.cluster)?;
     orders::check_value("st", &args.status).map_err(|e| Failure::usage(e, "a status is a word, such as active"))?;
     let specs = media(&args, ha_cf.as_ref())?;
+    let (every, deadtime) = times(&args, ha_cf.as_ref())?;
     let state = args.cluster.state_dir.as_deref().map(|dir| StateDir::claim(dir, "own", &node)).transpose()?;
     let own = state.as_ref().map(StateDir::start).transpose()?;
-    let every = args.every.or(ha_cf.as_ref().map(|c| c.keepalive)).unwrap_or(EVERY);
-    let deadtime = args.deadtime.or(ha_cf.as_ref().map(|c| c.deadtime));
-    if let Some(deadtime) = deadtime.filter(|deadtime| *deadtime <= every) {
-        let message = format!("a deadtime of {deadtime:?} is not longer than the {every:?} from beat to beat");
-        return Err(Failure::usage(message, "let --deadtime be at least three times --every").into());
-    }
-    if deadtime.is_some_and(|deadtime| deadtime.as_millis() == 0) {
-        return Err(Failure::usage("a deadtime under one millisecond cannot be announced", "use 1ms or more").into());
-    }
     let identity = Identity {
         node,
         uuid: own.map(|own: Own| own.uuid),
@@ -81,18 +76,51 @@ pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
     output.emit(sending(&identity, &outlets, every, deadtime))?;
     let seal = sealer(keys, args.form, ha_cf.as_ref(), outlets.iter().any(Outlet::is_serial));
     let dropped = vec![0; outlets.len()];
+    let scribe = state.map(scribe).transpose()?;
     let mut sender = Sender {
         speaker: Speaker::new(identity, &args.status, deadtime, seal),
         outlets,
         dropped,
         told: Instant::now(),
         output,
-        state,
-        unkept: None,
+        scribe,
+        look: Rhythm::from(Instant::now() + PERIOD, PERIOD),
         beats: args.beats,
     };
-    let pace = Pace { every, count: args.count, deadtime: deadtime.unwrap_or(DEADTIME) };
+    let pace = Pace { every, count: args.count, deadtime: stall(every, deadtime) };
     sender.go(&pace, args.orders.is_some(), &signals)
+}
+
+/// From beat to beat, and the deadtime that is announced, if any is.
+fn times(args: &HbSend, ha_cf: Option<&HaCf>) -> Result<(Duration, Option<Duration>), Error> {
+    let every = args.every.or(ha_cf.map(|c| c.keepalive)).unwrap_or(EVERY);
+    let deadtime = args.deadtime.or(ha_cf.map(|c| c.deadtime));
+    if let Some(deadtime) = deadtime.filter(|deadtime| *deadtime <= every) {
+        let message = format!("a deadtime of {deadtime:?} is not longer than the {every:?} from beat to beat");
+        return Err(Failure::usage(message, "let --deadtime be at least three times --every").into());
+    }
+    if deadtime.is_some_and(|deadtime| deadtime.as_millis() == 0) {
+        return Err(Failure::usage("a deadtime under one millisecond cannot be announced", "use 1ms or more").into());
+    }
+    if deadtime.is_some_and(|deadtime| deadtime > LONGEST_DEADTIME) {
+        let message = "a deadtime over 24 h cannot be announced: no listener believes it".to_owned();
+        let hint = "use 24h or less; several times --every are enough";
+        return Err(match args.deadtime {
+            Some(_) => Failure::usage(message, hint),
+            None => {
+                let (code, hint) = ("configuration", Some("change deadtime in ha.cf, or give --deadtime".to_owned()));
+                Failure { fault: Fault::Configuration, code, message, hint }
+            }
+        }
+        .into());
+    }
+    Ok((every, deadtime))
+}
+
+/// How long nothing may be said before the others think us dead. Where none is announced it is theirs, which is not known
+/// here; but nobody who means to be heard every so often has listeners that wait for less than a few of that.
+fn stall(every: Duration, deadtime: Option<Duration>) -> Duration {
+    deadtime.unwrap_or(DEADTIME.max(every.saturating_mul(3)))
 }
 
 fn media(args: &HbSend, ha_cf: Option<&HaCf>) -> Result<Vec<Out>, Error> {
@@ -143,6 +171,11 @@ fn sealer(
     }
 }
 
+fn scribe(state: StateDir) -> Result<Scribe<u64>, Failure> {
+    let name = format!("hb-send: the generation is not in {}", state.path().display());
+    Scribe::new(name, move |generation| state.reach(*generation))
+}
+
 fn sending(identity: &Identity, outlets: &[Outlet], every: Duration, deadtime: Option<Duration>) -> Event {
     let names: Vec<&str> = outlets.iter().map(Outlet::name).collect();
     let words = format!("{} beats every {every:?} on {}", identity.node, names.join(", "));
@@ -168,9 +201,10 @@ struct Sender<'a, S> {
     dropped: Vec<u64>,
     told: Instant,
     output: &'a mut Output,
-    state: Option<StateDir>,
-    /// When a generation that the disk did not take is to be kept.
-    unkept: Option<Rhythm>,
+    /// Keeps our generation on disk.
+    scribe: Option<Scribe<u64>>,
+    /// When to see whether it still is.
+    look: Rhythm,
     beats: bool,
 }
 
@@ -189,8 +223,10 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             }
             if left != Some(0) && beats.rings(now) {
                 self.stalled(last.map_or(Duration::ZERO, |then| now.since(then)), pace.deadtime)?;
+                // After all that may take long, so that one stall is not the next one; and before the beat leaves, so that
+                // a pause on either side of that is found with the next beat.
+                last = Some(Instant::now());
                 self.beat("beat", now)?;
-                last = Some(now);
                 left = left.map(|n| n - 1);
             }
             for _ in 0..ORDERS {
@@ -199,6 +235,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             }
             let waiting = input.as_ref().is_some_and(|input| !input.exhausted());
             self.tend(now)?;
+            self.look_at_disk(now)?;
             if left == Some(0) && !(waiting && pace.count == Some(0)) {
                 let until = *ending.get_or_insert(now + LAST_WORDS);
                 if now >= until || self.outlets.iter().all(|o| o.pending() == 0) {
@@ -227,7 +264,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
     ) -> Result<(), Error> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let mut fds: Vec<(BorrowedFd, PollFlags)> =
-            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), PollFlags::empty())];
+            vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), self.output.wanted())];
         let reads = input.as_ref().is_some_and(Input::wants_more);
         if reads {
             fds.push((stdin.as_fd(), PollFlags::POLLIN));
@@ -283,15 +320,15 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         Ok(())
     }
 
-    /// Others think us dead: a new start is what they take a dead node back for. A disk that does not take the number does
-    /// not silence us, which would be a death of its own; it is tried again with the beats.
+    /// Others think us dead: a new start is what they take a dead node back for. The number goes to disk meanwhile: to wait
+    /// for a disk that is slow, full or hung would be a death of its own.
     fn stalled(&mut self, gap: Duration, deadtime: Duration) -> Result<(), Error> {
         if gap < deadtime {
             return Ok(());
         }
         let generation = self.speaker.generation() + 1;
-        self.keep(generation)?;
         self.speaker.set_generation(generation);
+        self.scribe.iter_mut().for_each(|scribe| scribe.keep(generation));
         let cause =
             format!("nothing was sent for {gap:.3?}: the others think this node dead, and hear a new start of it");
         let event = Event::new("stalled", cause.clone()).ms("gap_ms", gap).with("generation", generation);
@@ -299,30 +336,28 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         Ok(())
     }
 
-    fn keep(&mut self, generation: u64) -> Result<(), Error> {
-        let Some(Err(mut failure)) = self.state.as_ref().map(|state| state.reach(generation)) else {
-            self.unkept = None;
-            return Ok(());
-        };
-        self.unkept = Some(Rhythm::from(Instant::now() + UNKEPT, UNKEPT));
-        failure.hint = Some("make room there: after a restart the others may refuse this node as a replay".to_owned());
-        self.output.emit(cli::error_event(&failure))?;
+    /// The generation is on disk, and stays there.
+    fn look_at_disk(&mut self, now: Instant) -> Result<(), Error> {
+        let Some(scribe) = &mut self.scribe else { return Ok(()) };
+        if self.look.rings(now) {
+            scribe.keep(self.speaker.generation());
+        }
+        if let Some(failure) = scribe.look(now) {
+            self.output.emit(cli::error_event(&failure))?;
+        }
         Ok(())
     }
 
     fn beat(&mut self, why: &str, now: Instant) -> Result<(), Error> {
-        if self.unkept.as_mut().is_some_and(|again| again.rings(now)) {
-            self.keep(self.speaker.generation())?;
-        }
         let bytes = self.speaker.beat(&present());
-        self.send(&bytes, now)?;
+        self.send(Rank::Beat, &bytes, now)?;
         self.sent(why, "status", Some(self.speaker.seq()), true)
     }
 
-    fn send(&mut self, bytes: &[Vec<u8>], now: Instant) -> Result<(), Error> {
+    fn send(&mut self, rank: Rank, bytes: &[Vec<u8>], now: Instant) -> Result<(), Error> {
         for n in 0..self.outlets.len() {
             let form = if self.outlets[n].is_serial() { bytes.last() } else { bytes.first() };
-            let change = form.and_then(|form| self.outlets[n].send(form, now));
+            let change = form.and_then(|form| self.outlets[n].send_as(rank, form, now));
             self.tell(n, change)?;
         }
         Ok(())
@@ -345,11 +380,11 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                 let kind = message.text("t").unwrap_or_default().to_owned();
                 let before = self.speaker.seq();
                 let bytes = self.speaker.say(message, &present());
-                if let Some(limit) = self.too_long(&bytes) {
+                if let Some(limit) = self.too_long(&bytes, 0) {
                     self.speaker.take_back(before);
                     return self.ignored(&format!("a message of type {kind} is longer than {limit} bytes"));
                 }
-                self.send(&bytes, now)?;
+                self.send(Rank::Message, &bytes, now)?;
                 // Control messages have no number.
                 let number = Some(self.speaker.seq()).filter(|seq| *seq != before);
                 self.sent(why, &kind, number, why == "reply")
@@ -361,14 +396,14 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                 let is = status.unwrap_or_else(|| self.speaker.status().to_owned());
                 let was = self.speaker.set_status(&is);
                 let bytes = self.speaker.beat(&present());
-                if let Some(limit) = self.too_long(&bytes) {
+                if let Some(limit) = self.too_long(&bytes, GROWTH) {
                     // Every beat would be, and nobody would hear them.
                     self.speaker.take_back(before);
                     self.speaker.set_status(&was);
                     extra.map(|extra| self.speaker.set_extra(extra));
                     return self.ignored(&format!("a heartbeat with that is longer than {limit} bytes"));
                 }
-                self.send(&bytes, now)?;
+                self.send(Rank::Beat, &bytes, now)?;
                 self.sent("send", "status", Some(self.speaker.seq()), true)?;
                 let event = Event::new("status", format!("beats say {is} (was {was})"));
                 self.output.emit(event.with("was", was).with("is", is))?;
@@ -378,10 +413,10 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         }
     }
 
-    /// The limit, where a message is longer than what one of the media takes.
-    fn too_long(&self, bytes: &[Vec<u8>]) -> Option<usize> {
+    /// The limit, where a message that may yet grow by so much is longer than what one of the media takes.
+    fn too_long(&self, bytes: &[Vec<u8>], growth: usize) -> Option<usize> {
         let datagrams = self.outlets.iter().any(|outlet| !outlet.is_serial());
-        let limit = if datagrams { wire::MAX_MESSAGE.min(LONGEST_DATAGRAM) } else { wire::MAX_MESSAGE };
+        let limit = if datagrams { wire::MAX_MESSAGE.min(LONGEST_DATAGRAM) } else { wire::MAX_MESSAGE } - growth;
         bytes.iter().any(|b| b.len() > limit).then_some(limit)
     }
 
@@ -393,12 +428,12 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
     fn resend(&mut self, span: Span, node: Option<&str>, now: Instant) -> Result<(), Error> {
         let (again, gone) = self.speaker.resend(span, now);
         for Said { seq, kind, bytes, .. } in again {
-            self.send(&bytes, now)?;
+            self.send(Rank::Again, &bytes, now)?;
             self.sent("resend", &kind, Some(seq), true)?;
         }
         if let (Some(gone), Some(node)) = (gone, node) {
             let bytes = self.speaker.refuse(node, gone, &present());
-            self.send(&bytes, now)?;
+            self.send(Rank::Again, &bytes, now)?;
             self.sent("refusal", "NS_nak_rexmit", None, true)?;
         }
         Ok(())
@@ -418,4 +453,18 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
 fn present() -> Present {
     let load = std::fs::read_to_string("/proc/loadavg").ok();
     Present { unix: unix_seconds(), load: load.map(|load| load.trim_end().to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_rhythm_is_no_stall() {
+        let s = Duration::from_secs;
+        assert_eq!(stall(s(1), None), s(30));
+        assert_eq!(stall(s(60), None), s(180));
+        assert_eq!(stall(s(60), Some(s(90))), s(90));
+        assert_eq!(stall(Duration::MAX, None), Duration::MAX);
+    }
 }

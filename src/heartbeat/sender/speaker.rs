@@ -16,6 +16,10 @@ const REPEAT: Duration = Duration::from_millis(240);
 /// The most that one request is answered with: the rest is asked for again.
 const PER_REQUEST: u64 = 50;
 
+/// The most that is answered in a second, whoever asks: requests have no number, so that anybody may replay one.
+const BUDGET: u64 = 100;
+const SECOND: Duration = Duration::from_secs(1);
+
 /// Fields that the sender adds; a message that brings one of its own is refused.
 pub const OURS: [&str; 8] = ["src", "srcuuid", "seq", "hg", "ts", "ld", "ttl", "auth"];
 
@@ -62,6 +66,8 @@ pub struct Speaker<S> {
     extra: Vec<(String, String)>,
     seq: u64,
     history: VecDeque<Said>,
+    /// When the present second of answers began, and how many it has had.
+    answered: Option<(Instant, u64)>,
     seal: S,
 }
 
@@ -69,7 +75,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Speaker<S> {
     /// A node that has said nothing yet. Peers judge it by `deadtime`, where it announces one.
     pub fn new(identity: Identity, status: &str, deadtime: Option<Duration>, seal: S) -> Self {
         let history = VecDeque::with_capacity(HISTORY);
-        Self { identity, status: status.to_owned(), deadtime, extra: Vec::new(), seq: 0, history, seal }
+        Self { identity, status: status.to_owned(), deadtime, extra: Vec::new(), seq: 0, history, answered: None, seal }
     }
 
     /// The status that heartbeats carry.
@@ -154,14 +160,26 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Speaker<S> {
         self.seq = seq;
     }
 
-    /// Answers a request for messages of ours: those that are to be sent again, and the span that cannot be.
+    /// Whether one more may be answered now.
+    fn may_answer(&mut self, now: Instant) -> bool {
+        let (since, count) = self.answered.filter(|(since, _)| now.since(*since) < SECOND).unwrap_or((now, 0));
+        self.answered = Some((since, count + 1));
+        count < BUDGET
+    }
+
+    /// Answers a request for messages of ours: those that are to be sent again, and the span that cannot be. What is too
+    /// much for a second is left out: whoever misses it asks again.
     pub fn resend(&mut self, span: Span, now: Instant) -> (Vec<Said>, Option<Span>) {
         let last = span.last.min(span.first.saturating_add(PER_REQUEST - 1));
         let oldest = self.history.front().map_or(self.seq + 1, |said| said.seq);
-        let gone = (span.first < oldest).then(|| Span { first: span.first, last: last.min(oldest - 1) });
+        let gone = span.first < oldest && self.may_answer(now);
+        let gone = gone.then(|| Span { first: span.first, last: last.min(oldest - 1) });
         let mut again = Vec::new();
-        for said in self.history.iter_mut().filter(|said| (span.first..=last).contains(&said.seq)) {
-            if said.repeated.is_none_or(|then| now.since(then) >= REPEAT) {
+        for n in 0..self.history.len() {
+            let said = &self.history[n];
+            let wanted = (span.first..=last).contains(&said.seq);
+            if wanted && said.repeated.is_none_or(|then| now.since(then) >= REPEAT) && self.may_answer(now) {
+                let said = &mut self.history[n];
                 said.repeated = Some(now);
                 again.push(said.clone());
             }
@@ -248,5 +266,27 @@ mod tests {
         assert_eq!(s.resend(Span { first: 200, last: u64::MAX }, at(300)).0.len(), 50);
         assert_eq!(s.resend(Span { first: 601, last: 700 }, at(300)), (vec![], None), "not said yet");
         assert_eq!(s.resend(Span { first: 0, last: 5 }, at(300)).1, Some(Span { first: 0, last: 5 }));
+    }
+
+    #[test]
+    fn whoever_asks_a_hundred_answers_a_second_are_enough() {
+        let mut s = speaker();
+        for _ in 0..600 {
+            s.beat(&Present::default());
+        }
+        let at = |ms| Instant::at(Duration::from_millis(ms));
+        let ask = |s: &mut Speaker<_>, first, ms| s.resend(Span { first, last: u64::MAX }, at(ms)).0.len();
+        // Whoever replays requests for all that there is, again and again.
+        let sent: usize = (0..10_000).map(|ms| ask(&mut s, 101 + ms * 7 % 500, ms)).sum();
+        assert!((900..=1000).contains(&sent), "{sent} in ten seconds");
+        // What was left out was not sent: it is there for the next second.
+        let mut s = speaker();
+        for _ in 0..200 {
+            s.beat(&Present::default());
+        }
+        let sent: Vec<usize> = [1, 51, 101].map(|first| ask(&mut s, first, 5)).into();
+        assert_eq!(sent, [50, 50, 0]);
+        assert_eq!(s.resend(Span { first: 0, last: 0 }, at(6)), (vec![], None), "refusals count");
+        assert_eq!(ask(&mut s, 101, 1005), 50);
     }
 }
