@@ -8,12 +8,11 @@
 //!
 //! No agent is waited for beyond its own end: that its output stays open means nothing.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -338,23 +337,12 @@ fn send(sender: OwnedFd, report: &Report) -> io::Result<()> {
     File::from(sender).write_all(encode(report).to_string().as_bytes())
 }
 
-/// Starts the program of a call; returns its pid.
+/// Starts the program of a call in a session of its own, in the root folder, without stdin and with no signal blocked;
+/// returns its pid. A script without a first line that says whose it is is the shell's: execvp sees to it.
 fn spawn(call: &Call, out: OwnedFd, err: OwnedFd) -> io::Result<Pid> {
-    match start(&call.program, &call.args, call, &out, &err) {
-        // As every shell does it: a script without a first line that says whose it is is the shell's.
-        Err(e) if e.raw_os_error() == Some(Errno::ENOEXEC as i32) && is_text(&call.program) => {
-            let words: Vec<OsString> = std::iter::once(call.program.clone().into()).chain(call.args.clone()).collect();
-            start(Path::new("/bin/sh"), &words, call, &out, &err)
-        }
-        other => other,
-    }
-}
-
-/// Starts a program in a session of its own, in the root folder, without stdin and with no signal blocked.
-fn start(program: &Path, args: &[OsString], call: &Call, out: &OwnedFd, err: &OwnedFd) -> io::Result<Pid> {
-    let mut command = Command::new(program);
-    command.args(args).env_clear().envs(call.env.iter().cloned());
-    command.current_dir("/").stdin(Stdio::null()).stdout(out.try_clone()?).stderr(err.try_clone()?);
+    let mut command = Command::new(&call.program);
+    command.args(&call.args).env_clear().envs(call.env.iter().cloned());
+    command.current_dir("/").stdin(Stdio::null()).stdout(out).stderr(err);
     // SAFETY: between fork and exec there are only system calls: setsid and sigprocmask allocate nothing and take no lock.
     unsafe {
         command.pre_exec(|| {
@@ -363,12 +351,6 @@ fn start(program: &Path, args: &[OsString], call: &Call, out: &OwnedFd, err: &Ow
         });
     }
     Ok(Pid::from_raw(command.spawn()?.id().cast_signed()))
-}
-
-/// Whether the beginning of a file has no zero byte: what a shell would read.
-fn is_text(program: &Path) -> bool {
-    let mut head = [0; 256];
-    File::open(program).and_then(|mut f| f.read(&mut head)).is_ok_and(|n| !head[..n].contains(&0))
 }
 
 /// All processes below this one, from `/proc`.
