@@ -91,6 +91,7 @@ impl FromStr for Resource {
         let mut parts = spec.split("::");
         let name = parts.next().unwrap_or_default();
         let args: Vec<String> = parts.map(str::to_owned).collect();
+        let args = if name.starts_with("ocf:") { rejoin(args) } else { args };
         let mut resource = match name.split_once(':') {
             None => heartbeat(name, args),
             Some(("ocf", rest)) => match rest.split_once(':') {
@@ -140,6 +141,20 @@ impl FromStr for Resource {
         }
         Ok(resource)
     }
+}
+
+/// Parameters of an OCF agent whose value is an IPv6 address: its colons divide no arguments.
+fn rejoin(parts: Vec<String>) -> Vec<String> {
+    let mut args: Vec<String> = Vec::new();
+    for part in parts {
+        let whole = args.last().map(|last| format!("{last}::{part}"));
+        let is_address = |arg: &String| arg.split_once('=').is_some_and(|(_, value)| starts_with_ipv6(value));
+        match (whole.filter(is_address), args.last_mut()) {
+            (Some(whole), Some(last)) if !part.contains('=') => *last = whole,
+            _ => args.push(part),
+        }
+    }
+    args
 }
 
 /// `name=value`, the name one that can be part of an environment variable's.

@@ -30,6 +30,14 @@ fn resources() {
             "IPaddr2",
             &["ip=10.0.0.3", "cidr_netmask=24"],
         ),
+        (
+            "ocf:heartbeat:IPv6addr::ipv6addr=2001:db8::5/64::nic=eth0",
+            Ocf,
+            Some("heartbeat"),
+            "IPv6addr",
+            &["ipv6addr=2001:db8::5/64", "nic=eth0"],
+        ),
+        ("ocf:x:IPaddr2::ip=::1::a=fe80::", Ocf, Some("x"), "IPaddr2", &["ip=::1", "a=fe80::"]),
         ("ocf:Dummy", Ocf, Some("heartbeat"), "Dummy", &[]),
     ] {
         let got = resource(spec);
