@@ -468,8 +468,10 @@ fn the_classic_line_and_its_faults() {
     a.sh(&format!("cd {mount_point} && (sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/run/busy)"));
     let stubborn = format!("{storage}::force_unmount=false");
     let busy = format!("10.9.0.70/24/eth0 {stubborn} apache::{conf}");
-    let ran = site.ends(a, &format!("stop --stop-retries 0 {busy}"), 1);
-    assert_eq!(ran.last()["failed"], json!([stubborn]));
+    // It gives up by itself, or goes on trying for as long as it is let.
+    let ran = site.run(a, &format!("stop --timeout 3s --stop-retries 0 {busy}"));
+    assert!(matches!(ran.status, 1 | 75), "{ran:#?}");
+    assert_eq!(ran.last()["stopped"], json!([specs[2]]));
     assert!(mounted() && has(a, "10.9.0.70"));
     a.sh("kill $(cat /run/busy)");
     site.ends(a, &format!("stop {busy}"), 0);

@@ -123,6 +123,8 @@ fn text_status(code: i32, said: Said) -> Judged {
     match (said.answered, said.usage, code) {
         (_, true, _) => asks_in_vain("it does not know the question"),
         (true, ..) => judged(State::Stopped, "it answers, and does not say that it runs"),
+        // Debian's SendArp, for one, hands this status of an OCF agent on and has no time for words.
+        (false, _, 7) => judged(State::Stopped, "it says nothing, with the status of an OCF agent that does not run"),
         // A script without that action ends with 0 or 1, or with 3, as LSB has it for what is not implemented.
         (false, _, 0 | 1 | 3) => asks_in_vain("it does not answer the question"),
         (false, ..) => judged(State::Unknown, &format!("its status ended with {code}, and no word")),

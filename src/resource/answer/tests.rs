@@ -31,6 +31,7 @@ fn heartbeat_scripts_answer_in_words() {
         (7, "INFO: Resource is stopped", Stopped, false),
         (1, "ERROR: Generic error", Failed, false),
         (3, "", Unknown, true),
+        (7, "", Stopped, false),
         (0, "", Unknown, true),
         (1, " \n", Unknown, true),
         (2, "", Unknown, false),
