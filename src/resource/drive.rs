@@ -339,17 +339,16 @@ impl<'a> Drive<'a> {
         let part = &self.parts[at];
         let asking = matches!(action, Action::Status | Action::Monitor);
         let took = run.map(|r| r.took);
-        let words = match took {
-            Some(took) => format!(
-                "{} {}: {}: {} ({})",
-                part.resource,
-                action.word(),
-                judged.state.word(),
-                judged.meaning,
-                duration::words(took)
-            ),
-            None => format!("{} {}: {}", part.resource, action.word(), judged.meaning),
-        };
+        let mut words = format!("{} {}: {}: {}", part.resource, action.word(), judged.state.word(), judged.meaning);
+        if let Some(run) = run {
+            words.push_str(&format!(" ({})", duration::words(run.took)));
+            // Where something is wrong the agent's last words say what.
+            if matches!(judged.state, State::Failed | State::Unknown)
+                && let Some(last) = run.report.tail.lines().last()
+            {
+                words.push_str(&format!(": {last}"));
+            }
+        }
         let status = match run.map(|r| &r.report.ended) {
             Some(Ended::Exit(code)) => Value::from(*code),
             _ => Value::Null,

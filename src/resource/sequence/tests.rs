@@ -223,17 +223,15 @@ proptest! {
                 }
                 _ => unreachable!(),
             }
-            // A forgiving one was asked after its stop had failed.
-            if let (Ask(at), Told::State(state, _)) = (order, told) {
-                if tries[at] > 0 {
-                    if state == Stopped {
-                        started.retain(|s| *s != at);
-                        stopped_in_order.push(at);
-                        tries[at] = 0;
-                    } else if tries[at] > stop_retries {
-                        given_up = Some(at);
-                    }
+            match (order, told) {
+                // A forgiving one was asked after its stop had failed.
+                (Ask(at), Told::State(Stopped, _)) if tries[at] > 0 => {
+                    started.retain(|s| *s != at);
+                    stopped_in_order.push(at);
+                    tries[at] = 0;
                 }
+                (Ask(at), Told::State(..)) if tries[at] > stop_retries => given_up = Some(at),
+                _ => {}
             }
             sequence.told(told);
         }
