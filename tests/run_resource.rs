@@ -203,6 +203,8 @@ fn a_start_that_fails_is_undone_unless_it_is_to_be_kept() {
     assert_eq!(cluster.log()[5..], ["bad status", "bad start", "bad stop", "c stop", "a stop"]);
     let events = run.events();
     let failed = events.iter().find(|e| e["resource"] == "Bad" && e["action"] == "start").unwrap();
+    let undone = events.iter().find(|e| e["resource"] == "Bad" && e["action"] == "stop").unwrap();
+    assert_eq!((&failed["attempt"], &undone["attempt"]), (&json!(1), &json!(1)));
     assert_eq!((&failed["is"], &failed["status"], &failed["output"]), (&json!("failed"), &json!(5), &json!("no disk")));
     assert_eq!(outcome(&run)["running"], json!(["Rec::b"]));
     assert!(outcome(&run)["cause"].as_str().unwrap().contains("Bad does not start"));
@@ -310,7 +312,14 @@ fn a_script_that_cannot_stop_what_is_off() {
     let run = cluster.run("stop --retry-every 0 Old");
     run.ends_with(0);
     assert_eq!(steps(&run)[1..], [step("Old", "stop", "failed"), step("Old", "status", "stopped")]);
-    assert_eq!(outcome(&run)["stopped"], json!(["Old"]));
+    assert_eq!((&outcome(&run)["stopped"], &outcome(&run)["changed"]), (&json!(["Old"]), &json!(false)));
+    // It did stop, and says otherwise.
+    cluster.script(
+        "Liar",
+        "case $1 in status) [ -e DIR/off ] && echo stopped || echo running ;; stop) : >DIR/off; exit 1 ;; esac",
+    );
+    let run = cluster.run("stop --retry-every 0 Liar");
+    assert_eq!((&outcome(run.ends_with(0))["stopped"], &outcome(&run)["changed"]), (&json!(["Liar"]), &json!(true)));
 }
 
 #[test]

@@ -118,6 +118,7 @@ fn common(around: &Around) -> Env {
         }
     }
     set(&mut env, "PATH", path);
+    set(&mut env, "PWD", "/"); // where it is run
     env
 }
 

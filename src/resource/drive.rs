@@ -52,7 +52,8 @@ struct Part {
     state: State,
     /// What was thought of it when it was asked last; none before.
     asked: Option<State>,
-    attempt: u32,
+    /// What was tried last to change it, and how often.
+    tried: (Action, u32),
 }
 
 /// How a call ended.
@@ -93,7 +94,7 @@ impl<'a> Drive<'a> {
     ) -> Result<Self, Error> {
         let part = |resource: Resource| {
             let agent = places.resolve(&resource).map_err(|e| e.failure());
-            Part { resource, agent, state: State::Unknown, asked: None, attempt: 0 }
+            Part { resource, agent, state: State::Unknown, asked: None, tried: (Action::Status, 0) }
         };
         Ok(Self {
             parts: resources.into_iter().map(part).collect(),
@@ -249,15 +250,19 @@ impl<'a> Drive<'a> {
                 judged
             }
         };
-        self.parts[at].asked = Some(judged.state);
-        self.parts[at].state = judged.state;
+        let part = &mut self.parts[at];
+        // A stop that failed, and has stopped it all the same.
+        self.changed |= part.tried.0 == Action::Stop && was == Some(State::Running) && judged.state == State::Stopped;
+        part.asked = Some(judged.state);
+        part.state = judged.state;
         Ok(judged)
     }
 
     fn change(&mut self, at: usize, action: Action) -> Result<Told, Error> {
         let was = self.parts[at].asked;
         let wanted = if action == Action::Start { State::Running } else { State::Stopped };
-        self.parts[at].attempt += 1;
+        let (before, tries) = self.parts[at].tried;
+        self.parts[at].tried = (action, if before == action { tries + 1 } else { 1 });
         let agent = match self.parts[at].agent.clone() {
             Ok(agent) => agent,
             Err(failure) => {
@@ -286,7 +291,7 @@ impl<'a> Drive<'a> {
         part.state = judged.state;
         if worked {
             part.asked = Some(judged.state);
-            part.attempt = 0;
+            part.tried = (action, 0);
         }
         Ok(match (worked, run.report.ended) {
             (true, _) => Told::Worked,
@@ -358,7 +363,7 @@ impl<'a> Drive<'a> {
             .with("class", part.class().unwrap_or(part.resource.class).word())
             .shown("agent", part.agent.as_ref().ok().map(Agent::shown))
             .with("action", action.word())
-            .with("attempt", if asking { 1 } else { part.attempt })
+            .with("attempt", if asking { 1 } else { part.tried.1 })
             .with("was", was.map(State::word))
             .with("is", judged.state.word())
             .with("status", status)
