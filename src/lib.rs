@@ -10,6 +10,7 @@
 //! | [`vip`] | the service address: who has it, taking it, holding it, announcing it |
 //! | [`config`] | the files of a cluster: ha.cf, authkeys, and whether they may be trusted |
 //! | [`heartbeat`] | saying and hearing "I am alive": messages, media, who is up, late, dead |
+//! | [`storage`] | shared storage: who may use it |
 //!
 //! Codecs and deciders are pure: they take bytes, events and a time, and return values. libcurl is not reachable from
 //! here; see the `transfer` crate.
@@ -21,4 +22,5 @@ pub mod config;
 pub mod heartbeat;
 pub mod net;
 pub mod probe;
+pub mod storage;
 pub mod vip;

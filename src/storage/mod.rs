@@ -1,0 +1,3 @@
+//! Shared storage: who may use it.
+
+pub mod lease;
