@@ -4,12 +4,12 @@
 //! no descriptor of ours but the end of a pipe.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::process::{Command, Stdio};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FdFlag, OFlag};
 use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -46,12 +46,25 @@ pub enum AsideError {
 /// # Errors
 /// When the deadline comes first, or the child dies.
 pub fn aside(deadline: Instant, work: impl FnOnce() -> Value) -> Result<Value, AsideError> {
+    tethered(None, deadline, work)
+}
+
+/// The same, and `tether` stays open in the child: whoever waits for the end of that pipe waits for the child too.
+///
+/// # Errors
+/// As [`aside`].
+pub fn tethered(
+    tether: Option<BorrowedFd>,
+    deadline: Instant,
+    work: impl FnOnce() -> Value,
+) -> Result<Value, AsideError> {
     let (theirs, ours) = pipe2(OFlag::O_CLOEXEC).map(|(r, w)| (w, r)).map_err(io::Error::from)?;
     // SAFETY: the commands that come here have one thread, so the child may use everything that the parent could.
     let child = match unsafe { fork() }.map_err(io::Error::from)? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            leave_all_but(&[theirs.as_raw_fd()]);
+            let keep: Vec<_> = tether.iter().map(AsRawFd::as_raw_fd).chain([theirs.as_raw_fd()]).collect();
+            leave_all_but(&keep);
             let _ = Signals::release();
             let text = work().to_string();
             let mut rest = text.as_bytes();
@@ -127,16 +140,41 @@ pub struct Ran {
     pub words: String,
 }
 
-/// Runs a command of the system in a session of its own, to its end or to the deadline; then nothing of it is left but
-/// what hangs in the kernel.
+/// Runs a command of the system in a process group of its own, to its end or to the deadline; then nothing of it is left
+/// but what hangs in the kernel.
 ///
 /// # Errors
 /// When the deadline comes first, or there is no such command.
 pub fn command(command: &mut Command, deadline: Instant) -> Result<Ran, AsideError> {
-    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    let child = start(command)?;
+    follow(child, deadline)
+}
+
+/// The same, and `tether` stays open in whatever the command starts, as with [`tethered`].
+///
+/// # Errors
+/// As [`command`].
+pub fn tethered_command(
+    tether: Option<BorrowedFd>,
+    command: &mut Command,
+    deadline: Instant,
+) -> Result<Ran, AsideError> {
+    let Some(tether) = tether else { return self::command(command, deadline) };
+    let inherit = |flags| nix::fcntl::fcntl(tether, nix::fcntl::FcntlArg::F_SETFD(flags)).map_err(io::Error::from);
+    inherit(FdFlag::empty())?;
+    let child = start(command);
+    inherit(FdFlag::FD_CLOEXEC)?;
+    follow(child?, deadline)
+}
+
+fn start(command: &mut Command) -> Result<Child, AsideError> {
+    use std::os::unix::process::CommandExt;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    command.env("LC_ALL", "C");
-    let mut child = command.spawn()?;
+    Ok(command.env("LC_ALL", "C").spawn()?)
+}
+
+fn follow(mut child: Child, deadline: Instant) -> Result<Ran, AsideError> {
+    use std::os::unix::process::ExitStatusExt;
     let pid = Pid::from_raw(child.id() as i32);
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return Err(AsideError::Died) };
     let mut said = [Said::of(stdout.into())?, Said::of(stderr.into())?];

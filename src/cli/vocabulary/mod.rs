@@ -6,6 +6,7 @@
 mod config;
 mod heartbeat;
 mod probe;
+mod storage;
 mod vip;
 mod watch;
 
@@ -115,9 +116,9 @@ const ERROR_EVENTS: &[EventDoc] = &[EventDoc {
 }];
 
 const FIELDS: &[&[FieldDoc]] =
-    &[COMMON, ERRORS, config::FIELDS, heartbeat::FIELDS, probe::FIELDS, vip::FIELDS, watch::FIELDS];
+    &[COMMON, ERRORS, config::FIELDS, heartbeat::FIELDS, probe::FIELDS, storage::FIELDS, vip::FIELDS, watch::FIELDS];
 const EVENTS: &[&[EventDoc]] =
-    &[ERROR_EVENTS, config::EVENTS, heartbeat::EVENTS, probe::EVENTS, vip::EVENTS, watch::EVENTS];
+    &[ERROR_EVENTS, config::EVENTS, heartbeat::EVENTS, probe::EVENTS, storage::EVENTS, vip::EVENTS, watch::EVENTS];
 
 const fn text(name: &'static str, doc: &'static str) -> FieldDoc {
     FieldDoc { name, kind: Kind::Text, doc }
