@@ -1,0 +1,1 @@
+//! Deciders against simulated devices, clocks and stops.
