@@ -172,7 +172,7 @@ fn tell_error(told: &OwnedFd, fault: Fault, message: &str, hint: Option<&str>) {
 enum Hold {
     /// For as long as the file is open.
     Lock(#[allow(dead_code)] File),
-    Lease(lease::Keeper, OnLost),
+    Lease(Box<lease::Keeper>, OnLost),
 }
 
 /// The life of a keeper, in its own process.
