@@ -184,7 +184,10 @@ pub const MANUAL: Manual = Manual {
     ],
     examples: &[
         ("fs-claim /dev/sdb1 /srv/data ext4 noatime", "Mount it; the caller knows that no other node has it."),
-        ("fs-claim nfs.example.com:/ha /ha nfs rw,hard --timeout 20s", "An export, from the line of a haresources file."),
+        (
+            "fs-claim nfs.example.com:/ha /ha nfs rw,hard --timeout 20s",
+            "An export, from the line of a haresources file.",
+        ),
         (
             "fs-claim UUID=9b1e… /srv/data ext4 --guard lease --lease-dev /dev/sdb2 --watchdog /dev/watchdog",
             "One node at a time, and a node that cannot renew its lease is reset.",
@@ -210,7 +213,10 @@ mod tests {
     fn operands_in_the_order_of_haresources() {
         let wanted = parse("nfs.example.com:/ha /ha nfs rw,hard").expect("good words");
         assert_eq!((wanted.device.as_str(), wanted.fstype.as_deref()), ("nfs.example.com:/ha", Some("nfs")));
-        assert_eq!((wanted.options, wanted.guard, wanted.fsck), (vec!["rw".to_owned(), "hard".into()], Kind::None, None));
+        assert_eq!(
+            (wanted.options, wanted.guard, wanted.fsck),
+            (vec!["rw".to_owned(), "hard".into()], Kind::None, None)
+        );
         let wanted = parse("/dev/x /x --guard lease --lease-dev /dev/y --lease 10s --watchdog /dev/w").expect("good");
         let (terms, on_lost) = wanted.lease.expect("terms");
         assert_eq!((terms.node.as_str(), terms.lease, on_lost), ("ha1", Duration::from_secs(10), OnLost::Release));

@@ -195,8 +195,7 @@ fn follow(mut child: Child, deadline: Instant) -> Result<Ran, AsideError> {
             let _ = nix::sys::signal::killpg(pid, Signal::SIGKILL);
             return Err(AsideError::Deadline { stuck: end(pid) });
         }
-        let mut fds: Vec<_> =
-            said.iter().filter(|s| s.open).map(|s| (s.pipe.as_fd(), PollFlags::POLLIN)).collect();
+        let mut fds: Vec<_> = said.iter().filter(|s| s.open).map(|s| (s.pipe.as_fd(), PollFlags::POLLIN)).collect();
         fds.extend(process.iter().map(|p| (p.as_fd(), PollFlags::POLLIN)));
         if process.is_some() || fds.is_empty() {
             waiter.wait(&fds, Some(deadline))?;
@@ -259,8 +258,10 @@ mod tests {
     #[test]
     fn whoever_hangs_is_ended() {
         let past = Instant::now();
-        let hung = aside(past, || loop {
-            std::thread::sleep(Duration::from_secs(60));
+        let hung = aside(past, || {
+            loop {
+                std::thread::sleep(Duration::from_secs(60));
+            }
         });
         assert!(matches!(hung, Err(AsideError::Deadline { stuck: None })), "{hung:?}");
         let hung = command(Command::new("sleep").arg("60"), past);

@@ -62,7 +62,9 @@ pub fn decide(found: &Found, guard: Kind, read_only: bool) -> Decision {
         [(top, false), rest @ ..] if rest.iter().any(|(_, ours)| *ours) => {
             return refuse(format!("it is mounted, but {top} is mounted over it"), "unmount what lies over it");
         }
-        [(top, false), ..] => return refuse(format!("{top} is mounted there"), "fs-release MOUNTPOINT, or another place"),
+        [(top, false), ..] => {
+            return refuse(format!("{top} is mounted there"), "fs-release MOUNTPOINT, or another place");
+        }
     };
     if mounted && found.read_only && !read_only {
         let hint = "a file system with errors becomes read-only: fs-release it, then fs-claim --fsck";

@@ -16,8 +16,27 @@ use crate::clock::Instant;
 
 /// File systems whose DEVICE is a name that only they understand.
 const NO_DEVICE: &[&str] = &[
-    "nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "tmpfs", "ramfs", "proc", "sysfs", "overlay", "fuse", "glusterfs",
-    "lustre", "9p", "virtiofs", "ncpfs", "shm", "cgroup2", "debugfs", "devpts",
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "ceph",
+    "tmpfs",
+    "ramfs",
+    "proc",
+    "sysfs",
+    "overlay",
+    "fuse",
+    "glusterfs",
+    "lustre",
+    "9p",
+    "virtiofs",
+    "ncpfs",
+    "shm",
+    "cgroup2",
+    "debugfs",
+    "devpts",
 ];
 
 /// DEVICE, understood.

@@ -81,8 +81,12 @@ pub struct Started {
     pub tether: OwnedFd,
 }
 
-/// While it cannot be proven that a file system is gone, it is asked again this often.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// While it cannot be proven that a file system is gone, it is asked again: soon, as the kernel tells of an unmount before
+/// it is through with it, and then less and less often, down to this.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The first time.
+const ASK_SOON: Duration = Duration::from_millis(1);
 
 /// How long one attempt at an unmount may take a keeper: it has a lease to renew.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -142,8 +146,7 @@ fn answer(line: &[u8]) -> Result<Outcome, StorageError> {
         return Ok(Outcome::Held(Held { holder: text(&held["holder"]), cause, hint: text(&held["hint"]) }));
     }
     let error = value.get("error").ok_or_else(died)?;
-    let faults =
-        [Fault::Usage, Fault::Unavailable, Fault::Undetermined, Fault::Permission, Fault::Configuration];
+    let faults = [Fault::Usage, Fault::Unavailable, Fault::Undetermined, Fault::Permission, Fault::Configuration];
     let fault = faults.into_iter().find(|f| error["status"] == ExitStyle::Native.fault(*f));
     let message = text(&error["message"]).ok_or_else(died)?;
     let mut failure = StorageError::new(fault.unwrap_or(Fault::Internal), "claim-failed", message);
@@ -158,10 +161,13 @@ fn tell(told: &OwnedFd, value: &Value) {
 }
 
 fn tell_outcome(told: &OwnedFd, outcome: &Outcome) {
-    tell(told, &match outcome {
-        Outcome::Got(got) => json!({"got": {"strength": got.strength, "cause": got.cause}}),
-        Outcome::Held(held) => json!({"held": {"holder": held.holder, "cause": held.cause, "hint": held.hint}}),
-    });
+    tell(
+        told,
+        &match outcome {
+            Outcome::Got(got) => json!({"got": {"strength": got.strength, "cause": got.cause}}),
+            Outcome::Held(held) => json!({"held": {"holder": held.holder, "cause": held.cause, "hint": held.hint}}),
+        },
+    );
 }
 
 fn tell_error(told: &OwnedFd, fault: Fault, message: &str, hint: Option<&str>) {
@@ -237,6 +243,7 @@ impl Keeping<'_> {
         let waiter = Waiter::new()?;
         // The kernel marks it as urgent whenever a mount comes or goes.
         let mounts = File::open("/proc/self/mountinfo")?;
+        let mut pause = ASK_SOON;
         loop {
             let mounted = self.look();
             if !mounted && self.end.is_none() && self.gone() {
@@ -252,7 +259,9 @@ impl Keeping<'_> {
                 Hold::Lease(keeper, _) if !self.lost => Some(keeper.deadline()),
                 _ => None,
             };
-            let ask = (self.lost || (!mounted && self.end.is_none())).then(|| Instant::now() + ASK_AGAIN);
+            let asking = self.lost || (!mounted && self.end.is_none());
+            pause = if asking { (pause * 2).min(ASK_AGAIN) } else { ASK_SOON };
+            let ask = asking.then(|| Instant::now() + pause);
             let deadline = [lease, ask].into_iter().flatten().min();
             let mut fds = vec![(self.signals.as_fd(), PollFlags::POLLIN), (mounts.as_fd(), PollFlags::POLLPRI)];
             fds.extend(self.end.map(|end| (end, PollFlags::POLLIN)));
@@ -279,9 +288,7 @@ impl Keeping<'_> {
         let Ok(table) = Table::read(None) else { return true }; // not known is not gone
         let Post { device, fstype, mountpoint, .. } = self.post;
         let bound = device.bound(&table);
-        let ours = |m: &&Mount| {
-            m.point == *mountpoint && device.is_mounted_as(m, fstype.as_deref(), bound.as_ref())
-        };
+        let ours = |m: &&Mount| m.point == *mountpoint && device.is_mounted_as(m, fstype.as_deref(), bound.as_ref());
         let now = table.0.iter().find(ours).cloned();
         let mounted = now.is_some();
         if mounted {

@@ -127,7 +127,9 @@ fn for_mount(option: &str) -> bool {
 }
 
 fn has_helper(what: &str, fstype: &str) -> bool {
-    ["/sbin", "/usr/sbin", "/usr/local/sbin"].iter().any(|folder| Path::new(folder).join(format!("{what}.{fstype}")).exists())
+    ["/sbin", "/usr/sbin", "/usr/local/sbin"]
+        .iter()
+        .any(|folder| Path::new(folder).join(format!("{what}.{fstype}")).exists())
 }
 
 /// Mounts it. Whoever does it holds `tether` open, and so does what outlives the deadline.
@@ -227,7 +229,8 @@ pub fn unmount(
     };
     // A helper tells a server or a daemon. Lazily nobody is asked: whoever wants that knows that nobody answers.
     if !lazy && has_helper("umount", fstype) {
-        let ran = command(Command::new("umount").arg("--no-canonicalize").arg("--").arg(point), deadline).map_err(late)?;
+        let ran =
+            command(Command::new("umount").arg("--no-canonicalize").arg("--").arg(point), deadline).map_err(late)?;
         return match ran.status {
             0 => Ok(Unmounted::Done),
             _ if ran.words.contains("busy") => Ok(Unmounted::Busy),
@@ -276,9 +279,11 @@ impl Remains {
             format!("it is still mounted on {} in the mount namespace of process {pid}", point.display())
         }));
         if words.is_empty() && self.device {
-            words.push("the kernel still has its device open for a file system: files of a lazy unmount, or a mount that \
+            words.push(
+                "the kernel still has its device open for a file system: files of a lazy unmount, or a mount that \
                         this process does not see"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         words.join("; ")
     }

@@ -33,6 +33,17 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// The options of the mount and of its file system, each word once.
+    pub fn all_options(&self) -> String {
+        let mut words: Vec<&str> = Vec::new();
+        for word in self.options.split(',').chain(self.super_options.split(',')) {
+            if !word.is_empty() && !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        words.join(",")
+    }
+
     /// Whether nothing can be written through it, be it the mount or the whole file system.
     pub fn read_only(&self) -> bool {
         let ro = |options: &str| options.split(',').any(|o| o == "ro");

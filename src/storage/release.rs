@@ -133,13 +133,7 @@ pub fn let_go(about: &About, mount: &Mount, way: &Way, say: &mut Say) -> Result<
 }
 
 /// Who holds it, told one by one.
-fn seek(
-    about: &About,
-    mount: &Mount,
-    way: &Way,
-    spared: &HashSet<i32>,
-    say: &mut Say,
-) -> Result<Vec<Holder>, Error> {
+fn seek(about: &About, mount: &Mount, way: &Way, spared: &HashSet<i32>, say: &mut Say) -> Result<Vec<Holder>, Error> {
     let (found, _) = holders(mount, way.deadline, way.timeout)?;
     for holder in &found {
         say(about.holder(holder, is_spared(holder, spared)))?;
@@ -328,6 +322,9 @@ impl Releasing<'_> {
         if dry_run {
             return self.dry_run(mount, output);
         }
+        // Opened now: after the unmount it may be through before we look.
+        let keeper = self.record.as_ref().and_then(|r| r.keeper).map(Process::open).transpose();
+        let keeper = keeper.map_err(|e| StorageError::io("the keeper", &e))?.flatten();
         let mut event = Mounted { fstype: mount.map(|m| m.fstype.clone()), ..Mounted::default() };
         let mut lazy = false;
         match mount {
@@ -363,7 +360,7 @@ impl Releasing<'_> {
             output.emit(self.about.busy(0, &[], &left, Some(hint)))?;
             return Ok(Answer::No);
         }
-        self.give_up(output)
+        self.give_up(keeper, output)
     }
 
     /// What is left of the file system, in words.
@@ -417,9 +414,9 @@ impl Releasing<'_> {
         Ok(Answer::Yes)
     }
 
-    fn give_up(&self, output: &mut Output) -> Result<Answer, Error> {
+    fn give_up(&self, keeper: Option<PidFd>, output: &mut Output) -> Result<Answer, Error> {
         let (Some(record), Some(place)) = (&self.record, &self.place) else { return Ok(Answer::Yes) };
-        let (changed, cause) = give_up(record, self.deadline, self.wanted.timeout)?;
+        let (changed, cause) = give_up(record, keeper, (self.deadline, self.wanted.timeout))?;
         place.remove()?;
         if record.guard != Kind::None {
             output.emit(self.about.released(changed, false, cause))?;
@@ -428,17 +425,25 @@ impl Releasing<'_> {
     }
 }
 
-/// Gives the claim of a record up, after the unmount. False if it was lost before.
+/// Gives the claim of a record up, after the unmount; `keeper` was opened before that, where it ran. False if the claim
+/// was lost before.
 ///
 /// # Errors
 /// When that cannot be done in time: the record stays.
-pub fn give_up(record: &Record, deadline: Instant, timeout: Duration) -> Result<(bool, &'static str), Error> {
+pub fn give_up(
+    record: &Record,
+    keeper: Option<PidFd>,
+    (deadline, timeout): (Instant, Duration),
+) -> Result<(bool, &'static str), Error> {
     let object = record.object.as_deref().unwrap_or_default();
     Ok(match record.guard {
         Kind::None => (false, "there was none"),
-        Kind::Flock | Kind::Lease => match record.keeper.map(|k| end_keeper(k, deadline)).transpose()? {
-            Some(true) => (true, "its keeper has ended"),
-            _ => (false, "its keeper had ended before"),
+        Kind::Flock | Kind::Lease => match keeper {
+            Some(fd) => {
+                end_keeper(fd, record, deadline)?;
+                (true, "its keeper has ended")
+            }
+            None => (false, "its keeper had ended before"),
         },
         Kind::Drbd => match drbd::Resource::find(Some(object), Path::new(""), deadline, timeout)?.demote()? {
             true => (true, "made secondary"),
@@ -451,16 +456,17 @@ pub fn give_up(record: &Record, deadline: Instant, timeout: Duration) -> Result<
     })
 }
 
-/// A keeper sees for itself that the mount is gone, and ends. False if it had ended before.
-fn end_keeper(keeper: Process, deadline: Instant) -> Result<bool, StorageError> {
+/// A keeper sees for itself that the mount is gone, and ends.
+fn end_keeper(keeper: PidFd, record: &Record, deadline: Instant) -> Result<(), StorageError> {
     let failed = |e| StorageError::io("the keeper", &e);
-    let Some(fd) = keeper.open().map_err(failed)? else { return Ok(false) };
-    let _ = fd.signal(Signal::SIGCONT).map_err(failed)?;
+    // Should somebody have frozen it.
+    let _ = keeper.signal(Signal::SIGCONT).map_err(failed)?;
     // It is not killed: whatever keeps it may be a mount that is still under way.
-    if wait_for_end(&[fd], deadline).map_err(failed)? {
-        return Ok(true);
+    if wait_for_end(&[keeper], deadline).map_err(failed)? {
+        return Ok(());
     }
-    let message = format!("it is unmounted, but its keeper, process {}, does not give the claim up", keeper.pid);
+    let pid = record.keeper.map_or(0, |k| k.pid);
+    let message = format!("it is unmounted, but its keeper, process {pid}, does not give the claim up");
     Err(StorageError::new(Fault::Undetermined, "deadline", message).hint("fs-release again"))
 }
 

@@ -19,9 +19,9 @@ use super::news::{About, Mounted};
 use super::process::{Process, wait_for_end};
 use super::record::{Place, Record, look, namespace};
 use super::release::{Way, Went, give_up, let_go};
+use crate::cli::Error;
 use crate::cli::exit::{Answer, Fault};
 use crate::cli::output::Output;
-use crate::cli::Error;
 use crate::clock::Instant;
 
 /// What is wanted.
@@ -345,9 +345,7 @@ impl Taking<'_> {
         let timeout = self.wanted.timeout + patience;
         let started = keeper::start(post, Instant::now() + timeout, timeout)?;
         Ok(match started.outcome {
-            Outcome::Got(got) => {
-                Ok(Claimed { got, keeper: Some(started.process), tether: Some(started.tether) })
-            }
+            Outcome::Got(got) => Ok(Claimed { got, keeper: Some(started.process), tether: Some(started.tether) }),
             Outcome::Held(held) => Err(held),
         })
     }
@@ -412,7 +410,7 @@ impl Taking<'_> {
             _ if !got.changed => true,
             Some(_) => self.wait_for_keeper(keeper).is_ok(),
             None => self.place.read().ok().flatten().is_none_or(|record| {
-                give_up(&record, Instant::now() + self.wanted.timeout, self.wanted.timeout).is_ok()
+                give_up(&record, None, (Instant::now() + self.wanted.timeout, self.wanted.timeout)).is_ok()
             }),
         };
         if gone {
@@ -434,7 +432,7 @@ fn lock_file(wanted: &Wanted, device: &Device) -> PathBuf {
 fn mounted_event(mount: Option<&Mount>, changed: bool, cause: &str) -> Mounted {
     Mounted {
         fstype: mount.map(|m| m.fstype.clone()),
-        options: mount.map(|m| format!("{},{}", m.options, m.super_options)),
+        options: mount.map(Mount::all_options),
         changed,
         cause: cause.to_owned(),
         ..Mounted::default()
@@ -479,7 +477,8 @@ fn dry_run(wanted: &Wanted, here: &Here, claim: Claim, mount: bool, output: &mut
     if mount && wanted.fsck.is_some() {
         output.emit(about.checked(None, None, true, "would be checked"))?;
     }
-    let mut event = mounted_event(here.mounted.as_ref(), mount, if mount { "as asked" } else { "it is mounted already" });
+    let mut event =
+        mounted_event(here.mounted.as_ref(), mount, if mount { "as asked" } else { "it is mounted already" });
     event.dry_run = true;
     event.fstype = event.fstype.or_else(|| wanted.fstype().map(str::to_owned));
     event.options = event.options.or_else(|| (!wanted.options.is_empty()).then(|| wanted.options.join(",")));

@@ -13,7 +13,8 @@ use std::path::Path;
 
 use takeover::args::manual::Manual;
 use takeover::args::{
-    fs_claim, fs_release, garp, ha_conf, ha_event, hb_listen, hb_send, probe_http, probe_ping, vip_drop, vip_take, vip_who,
+    fs_claim, fs_release, garp, ha_conf, ha_event, hb_listen, hb_send, probe_http, probe_ping, vip_drop, vip_take,
+    vip_who,
 };
 use takeover::cli::Tool;
 

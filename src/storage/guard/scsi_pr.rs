@@ -356,6 +356,5 @@ pub fn give_up(disk: &mut dyn Disk, node: &str) -> Result<bool, StorageError> {
     Ok(true)
 }
 
-
 #[cfg(test)]
 mod tests;

@@ -73,12 +73,7 @@ impl Target {
     pub fn new(mount: &Mount, others: &[Table]) -> Self {
         let copy = |m: &&Mount| m.dev == mount.dev && m.root == mount.root && m.point == mount.point;
         let copies = others.iter().flat_map(|t| &t.0).filter(copy).map(|m| m.id);
-        Self {
-            ids: copies.chain([mount.id]).collect(),
-            id: mount.id,
-            point: mount.point.clone(),
-            dev: mount.dev,
-        }
+        Self { ids: copies.chain([mount.id]).collect(), id: mount.id, point: mount.point.clone(), dev: mount.dev }
     }
 }
 
@@ -126,7 +121,8 @@ pub struct Holder {
 impl Holder {
     /// Across the pipe of the child that looked.
     pub fn to_json(&self) -> Value {
-        let uses: Vec<Value> = self.uses.iter().map(|(how, path)| json!([how.word(), path.to_string_lossy()])).collect();
+        let uses: Vec<Value> =
+            self.uses.iter().map(|(how, path)| json!([how.word(), path.to_string_lossy()])).collect();
         json!({
             "process": self.process.map(|p| json!([p.pid, p.start])),
             "command": self.command,

@@ -62,8 +62,12 @@ fn look(mount: &Mount, care: Care) -> Value {
     let look = Look { target: Target::new(mount, &others), table, care };
     let me = std::process::id() as i32;
     let users = Users::read();
-    let mut found: Vec<Value> =
-        pids.iter().filter(|pid| **pid != me).filter_map(|pid| look.process(*pid, &users)).map(|h| h.to_json()).collect();
+    let mut found: Vec<Value> = pids
+        .iter()
+        .filter(|pid| **pid != me)
+        .filter_map(|pid| look.process(*pid, &users))
+        .map(|h| h.to_json())
+        .collect();
     found.extend(look.kernel().iter().map(Holder::to_json));
     found.into()
 }
