@@ -263,7 +263,7 @@ mod tests {
         assert_eq!((block[16], block[24], block[32], &block[48..50]), (1, 2, 3, &[0x10, 0x27][..]));
         assert_eq!((&block[56..60], &block[504..513]), (&b"ha1\0"[..], &b"TKOLEASE\0"[..]));
         let hex: String = block[472..480].iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, "HEX");
+        assert_eq!(hex, "bb49564e237f111a");
     }
 
     #[test]

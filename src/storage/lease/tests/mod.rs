@@ -1,1 +1,4 @@
-//! Deciders against simulated devices, clocks and stops.
+//! The deciders by hand, and against simulated devices, clocks and stops.
+
+mod deciders;
+mod simulation;
