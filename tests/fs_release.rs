@@ -47,8 +47,7 @@ fn holders_of_every_kind() {
     run.ends_with(1);
     let found = holders(&run);
     for (how, process) in &cases {
-        let holder =
-            found.iter().find(|h| h["pid"].to_string() == process.said).unwrap_or_else(|| panic!("{how} {run:#?}"));
+        let holder = found.iter().find(|h| h["pid"] == process.pid()).unwrap_or_else(|| panic!("{how} {run:#?}"));
         let ways = holder["how"].as_str().unwrap();
         assert!(how.split(',').all(|h| ways.split(',').any(|w| w == h)), "{how}: {holder:?}");
         assert!(holder["path"].as_str().unwrap().starts_with("/run/m"), "{holder:?}");

@@ -10,7 +10,7 @@ use crate::cli::{Failure, OutputArgs, Tool, duration};
 use crate::storage::holders::plan::Plan;
 use crate::storage::release::{Wanted, check};
 
-/// Unmount shared storage, naming or ending who holds it open, then give up its claim
+/// Unmount shared storage, name or end its users, give up its claim
 #[derive(Parser, Clone, Debug)]
 #[command(name = "fs-release", version)]
 pub struct FsRelease {

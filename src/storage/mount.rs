@@ -263,12 +263,14 @@ pub struct Remains {
     pub elsewhere: Vec<(i32, PathBuf)>,
     /// The kernel has the device open for a file system.
     pub device: bool,
+    /// Processes that use it, where nothing else shows that it lives.
+    pub users: usize,
 }
 
 impl Remains {
     /// Nothing is left.
     pub fn none(&self) -> bool {
-        self.here.is_empty() && self.elsewhere.is_empty() && !self.device
+        self.here.is_empty() && self.elsewhere.is_empty() && !self.device && self.users == 0
     }
 
     /// In words; empty where nothing is left.
@@ -284,6 +286,9 @@ impl Remains {
                         this process does not see"
                     .to_owned(),
             );
+        }
+        if self.users > 0 {
+            words.push(format!("{} processes still use it", self.users));
         }
         words.join("; ")
     }

@@ -376,10 +376,9 @@ impl Releasing<'_> {
             let at_once = !left.here.is_empty();
             if lazy && source.is_none() && left.none() {
                 // Without a device its users are all that can be seen of it.
-                left.device = match mount {
-                    Some(mount) => !holders(mount, self.deadline, self.wanted.timeout)?.0.is_empty(),
-                    None => false,
-                };
+                if let Some(mount) = mount {
+                    left.users = holders(mount, self.deadline, self.wanted.timeout)?.0.len();
+                }
             }
             if left.none() {
                 return Ok(None);

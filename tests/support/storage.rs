@@ -196,6 +196,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// The number that it said.
+    pub fn pid(&self) -> Value {
+        self.said.parse::<u32>().unwrap().into()
+    }
+
     /// Whether it has ended.
     pub fn ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
