@@ -11,6 +11,7 @@
 //! | [`config`] | the files of a cluster: ha.cf, authkeys, and whether they may be trusted |
 //! | [`resource`] | what moves with a group: how agents are found, called and understood, and in which order |
 //! | [`heartbeat`] | saying and hearing "I am alive": messages, media, who is up, late, dead |
+//! | [`storage`] | shared storage: who may use it |
 //!
 //! Codecs and deciders are pure: they take bytes, events and a time, and return values. libcurl is not reachable from
 //! here; see the `transfer` crate.
@@ -23,4 +24,5 @@ pub mod heartbeat;
 pub mod net;
 pub mod probe;
 pub mod resource;
+pub mod storage;
 pub mod vip;

@@ -4,6 +4,8 @@
 //! definitions that the commands parse.
 
 pub mod cadence;
+pub mod fs_claim;
+pub mod fs_release;
 pub mod garp;
 pub mod ha_conf;
 pub mod ha_event;

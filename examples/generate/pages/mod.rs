@@ -13,7 +13,8 @@ use std::path::Path;
 
 use takeover::args::manual::Manual;
 use takeover::args::{
-    garp, ha_conf, ha_event, hb_listen, hb_send, probe_http, probe_ping, run_resource, vip_drop, vip_take, vip_who,
+    fs_claim, fs_release, garp, ha_conf, ha_event, hb_listen, hb_send, probe_http, probe_ping, run_resource, vip_drop,
+    vip_take, vip_who,
 };
 use takeover::cli::Tool;
 
@@ -49,6 +50,8 @@ fn command<T: Tool>(section: u8, manual: &'static Manual) -> Command {
 /// All commands.
 pub fn commands() -> Vec<Command> {
     vec![
+        command::<fs_claim::FsClaim>(8, &fs_claim::MANUAL),
+        command::<fs_release::FsRelease>(8, &fs_release::MANUAL),
         command::<garp::Garp>(8, &garp::MANUAL),
         command::<ha_conf::HaConf>(1, &ha_conf::MANUAL),
         command::<ha_event::HaEvent>(1, &ha_event::MANUAL),

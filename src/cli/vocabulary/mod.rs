@@ -7,6 +7,7 @@ mod config;
 mod heartbeat;
 mod probe;
 mod resource;
+mod storage;
 mod vip;
 mod watch;
 
@@ -115,10 +116,27 @@ const ERROR_EVENTS: &[EventDoc] = &[EventDoc {
     fields: &["code", "message", "hint"],
 }];
 
-const FIELDS: &[&[FieldDoc]] =
-    &[COMMON, ERRORS, config::FIELDS, heartbeat::FIELDS, probe::FIELDS, resource::FIELDS, vip::FIELDS, watch::FIELDS];
-const EVENTS: &[&[EventDoc]] =
-    &[ERROR_EVENTS, config::EVENTS, heartbeat::EVENTS, probe::EVENTS, resource::EVENTS, vip::EVENTS, watch::EVENTS];
+const FIELDS: &[&[FieldDoc]] = &[
+    COMMON,
+    ERRORS,
+    config::FIELDS,
+    heartbeat::FIELDS,
+    probe::FIELDS,
+    resource::FIELDS,
+    storage::FIELDS,
+    vip::FIELDS,
+    watch::FIELDS,
+];
+const EVENTS: &[&[EventDoc]] = &[
+    ERROR_EVENTS,
+    config::EVENTS,
+    heartbeat::EVENTS,
+    probe::EVENTS,
+    resource::EVENTS,
+    storage::EVENTS,
+    vip::EVENTS,
+    watch::EVENTS,
+];
 
 const fn text(name: &'static str, doc: &'static str) -> FieldDoc {
     FieldDoc { name, kind: Kind::Text, doc }

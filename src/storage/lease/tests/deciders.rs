@@ -1,0 +1,1 @@
+//! The deciders, step by step.

@@ -1,0 +1,4 @@
+//! The deciders by hand, and against simulated devices, clocks and stops.
+
+mod deciders;
+mod simulation;
