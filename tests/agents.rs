@@ -358,6 +358,28 @@ fn our_apache() {
     site.ends(a, &format!("status apache::{conf}"), 1);
 }
 
+/// What is mounted there without its claim is not called running, and what something else mounted is not taken for ours.
+#[test]
+fn our_filesystem_is_what_it_was_told_to_be() {
+    let (lab, site) = (Lab::up_as_root(&[("a", "10.9.0.1/24")]), Site::new("filesystem"));
+    let disk = Disk::new(&site);
+    let a = lab.host("a");
+    own_run(a);
+    let Disk { device, mount_point } = &disk;
+    let spec = format!("Filesystem::{device}::{mount_point}/::ext4");
+    let run = |line: &str| {
+        let mut command = site.command(a, line);
+        Ran::read(&command.env("TAKEOVER_FS_CLAIM", "--guard flock").output().unwrap())
+    };
+    assert_eq!(run(&format!("start {spec}")).status, 0);
+    assert_eq!(run(&format!("status {spec}")).status, 0);
+    assert_eq!(run(&format!("stop {spec}")).status, 0);
+    a.sh(&format!("mount -t tmpfs other {mount_point}"));
+    let ran = run(&format!("start --stop-retries 0 {spec}"));
+    assert!(ran.status == 1 || ran.status == 75, "{ran:#?}");
+    assert!(a.sh("cat /proc/self/mounts").contains(&format!("other {mount_point} tmpfs")));
+}
+
 /// The agents of Debian's resource-agents, as they come. This is the table of the manual page.
 #[test]
 fn debians_agents() {
@@ -430,7 +452,8 @@ fn debians_scripts_of_heartbeat() {
     }
 }
 
-/// The classic line of haresources, with an agent of each kind; every fault ends in a state that the events tell.
+/// The classic line of haresources with a loop device for the export, from the file itself; in order and in reverse, each
+/// step once, and every fault ends in a state that the events tell.
 #[test]
 fn the_classic_line_and_its_faults() {
     let (lab, site) = (Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24")]), Site::new("classic"));
@@ -439,43 +462,77 @@ fn the_classic_line_and_its_faults() {
     own_run(a);
     let Disk { device, mount_point } = &disk;
     let conf = web(&site, "10.9.0.70", mount_point);
-    let storage = format!("ocf:heartbeat:Filesystem::device={device}::directory={mount_point}::fstype=ext4");
-    let line = format!("10.9.0.70/24/eth0 {storage} apache::{conf}");
+    let line = format!("10.9.0.70/24/eth0 Filesystem::{device}::{mount_point}::ext4::rw,noatime apache::{conf}");
+    fs::write(site.dir.join("ha.d/haresources"), format!("a {line}\n")).unwrap();
+    // As a script does it, all from the file.
+    let of_file = |action: &str| {
+        let mut groups = a.tool("ha-conf");
+        groups.arg("--ha-d").arg(site.dir.join("ha.d")).arg("haresources").stdout(Stdio::piped());
+        let mut groups = groups.spawn().unwrap();
+        let mut command = site.command(a, &format!("{action} -"));
+        let ran = Ran::read(&command.stdin(groups.stdout.take().unwrap()).output().unwrap());
+        assert!(groups.wait().unwrap().success());
+        ran
+    };
     let mounted = || a.sh("cat /proc/self/mounts").contains(mount_point.as_str());
     let serves = || a.sh("curl -s -o /dev/null -w '%{http_code}' -m 2 http://10.9.0.70/ || :") != "000";
-    let gone = || !mounted() && !has(a, "10.9.0.70");
-
-    let ran = site.ends(a, &format!("start {line}"), 0);
-    assert!(mounted() && serves() && has(a, "10.9.0.70"));
+    let gone = || !mounted() && !has(a, "10.9.0.70") && !serves();
+    let specs: Vec<Value> = line.split(' ').map(Value::from).collect();
     let order = |ran: &Ran, action: &str| -> Vec<Value> {
         let of = ran.events.iter().filter(|e| e["event"] == "step" && e["action"] == action);
         of.map(|e| e["resource"].clone()).collect()
     };
-    let specs: Vec<Value> = line.split(' ').map(Value::from).collect();
-    assert_eq!(order(&ran, "start"), specs);
-    assert_eq!(site.ends(a, &format!("start {line}"), 0).last()["changed"], false);
-    let ran = site.ends(a, &format!("stop {line}"), 0);
-    assert!(gone());
-    assert_eq!(order(&ran, "stop"), specs.iter().rev().cloned().collect::<Vec<_>>());
-    assert_eq!(site.ends(a, &format!("stop {line}"), 0).last()["changed"], false);
 
-    // The device is not there: nothing stays.
-    let bad = line.replace(device.as_str(), "/dev/nosuch");
-    let ran = site.ends(a, &format!("start {bad}"), 1);
-    assert!(gone(), "{ran:#?}");
-    // Somebody works in the file system: it is not stopped, and the address that stands before it stays.
-    site.ends(a, &format!("start {line}"), 0);
-    a.sh(&format!("cd {mount_point} && (sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/run/busy)"));
-    let stubborn = format!("{storage}::force_unmount=false");
-    let busy = format!("10.9.0.70/24/eth0 {stubborn} apache::{conf}");
-    // It gives up by itself, or goes on trying for as long as it is let.
-    let ran = site.run(a, &format!("stop --timeout 3s --stop-retries 0 {busy}"));
-    assert!(matches!(ran.status, 1 | 75), "{ran:#?}");
-    assert_eq!(ran.last()["stopped"], json!([specs[2]]));
-    assert!(mounted() && has(a, "10.9.0.70"));
-    a.sh("kill $(cat /run/busy)");
-    site.ends(a, &format!("stop {busy}"), 0);
+    let ran = of_file("start");
+    assert_eq!((ran.status, order(&ran, "start")), (0, specs.clone()), "{ran:#?}");
+    assert!(mounted() && serves() && has(a, "10.9.0.70"));
+    let again = of_file("start");
+    assert_eq!((again.status, &again.last()["changed"]), (0, &json!(false)), "{again:#?}");
+    assert_eq!(of_file("status").status, 0);
+    let ran = of_file("stop");
+    assert_eq!((ran.status, order(&ran, "stop")), (0, specs.iter().rev().cloned().collect()), "{ran:#?}");
     assert!(gone());
+    let again = of_file("stop");
+    assert_eq!((again.status, &again.last()["changed"]), (0, &json!(false)), "{again:#?}");
+
+    // The device or the mount point is missing: the address goes again.
+    for bad in [line.replace(device.as_str(), "/dev/nosuch"), line.replace("/mnt::", "/nosuch::")] {
+        let ran = site.ends(a, &format!("start {bad}"), 1);
+        assert_eq!(ran.last()["stopped"].as_array().unwrap().len(), 2, "{ran:#?}");
+        assert_eq!(ran.last()["unknown"].as_array().unwrap().len(), 1, "nobody asked for the server: {ran:#?}");
+        assert!(gone());
+    }
+    // The server's configuration is broken: everything goes again.
+    let good = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, format!("{good}Nonsense on\n")).unwrap();
+    let ran = site.ends(a, &format!("start {line}"), 1);
+    assert_eq!((order(&ran, "stop"), &ran.last()["stopped"]), (specs.iter().rev().cloned().collect(), &json!(specs)));
+    assert!(gone());
+    fs::write(&conf, good).unwrap();
+    // Somebody works in the file system: it does not stop, and the address that stands before it stays.
+    assert_eq!(of_file("start").status, 0);
+    a.sh(&format!("cd {mount_point} && (sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/run/busy)"));
+    let ran = site.ends(a, &format!("stop --stop-retries 1 --retry-every 0 {line}"), 1);
+    assert_eq!((&ran.last()["stopped"], &ran.last()["running"]), (&json!([specs[2]]), &json!([specs[1]])));
+    assert!(mounted() && has(a, "10.9.0.70"));
+    let output = |ran: &Ran| ran.events.iter().filter_map(|e| e["output"].as_str()).collect::<String>();
+    assert!(output(&ran).contains("sleep"), "its holder is named: {ran:#?}");
+    a.sh("kill $(cat /run/busy)");
+    assert_eq!(of_file("stop").status, 0);
+    assert!(gone());
+    // A stop that hangs: what stands before it stays.
+    let hangs = site.dir.join("ha.d/resource.d/Hangs");
+    fs::write(
+        &hangs,
+        "#!/bin/sh\ncase $1 in stop) trap '' TERM; while :; do sleep 1; done ;; status) echo running ;; esac\n",
+    )
+    .unwrap();
+    fs::set_permissions(&hangs, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(of_file("start").status, 0);
+    let ran = site.ends(a, &format!("stop --timeout 2s --kill-after 10ms --stop-retries 0 {line} Hangs"), 75);
+    assert_eq!((steps(&ran).len(), &ran.last()["running"]), (3, &json!(["Hangs"])), "{ran:#?}");
+    assert!(mounted() && serves() && has(a, "10.9.0.70"));
+    assert_eq!(of_file("stop").status, 0);
     // A script is missing: nothing is started.
     let ran = site.ends(a, &format!("start {line} nosuch"), 69);
     assert!(gone() && steps(&ran).is_empty());

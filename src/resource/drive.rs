@@ -348,10 +348,11 @@ impl<'a> Drive<'a> {
         if let Some(run) = run {
             words.push_str(&format!(" ({})", duration::words(run.took)));
             // Where something is wrong the agent's last words say what.
-            if matches!(judged.state, State::Failed | State::Unknown)
-                && let Some(last) = run.report.tail.lines().last()
-            {
-                words.push_str(&format!(": {last}"));
+            if matches!(judged.state, State::Failed | State::Unknown) {
+                let mut last: Vec<&str> = run.report.tail.lines().rev().take(2).collect();
+                last.reverse();
+                words.push_str(if last.is_empty() { "" } else { ": " });
+                words.push_str(&last.join("; "));
             }
         }
         let status = match run.map(|r| &r.report.ended) {

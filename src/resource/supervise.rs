@@ -88,11 +88,15 @@ pub fn run(call: &Call, limits: Limits, signals: &Signals) -> io::Result<(Report
         }
     }
     drop(leash);
-    Ok((decode(&text), signal))
+    let (report, stays) = decode(&text);
+    // It has said all, and ends now; one that reads for a daemon is the system's as soon as we end.
+    let flags = if stays || report.ended == Ended::Lost { Some(WaitPidFlag::WNOHANG) } else { None };
+    let _ = waitpid(None, flags);
+    Ok((report, signal))
 }
 
-/// The report as a line between the watcher and us.
-fn encode(report: &Report) -> Value {
+/// The report as a line between the watcher and us, and whether the watcher stays.
+fn encode(report: &Report, stays: bool) -> Value {
     let ended = match &report.ended {
         Ended::Exit(code) => json!(["exit", code]),
         Ended::Signal(signal) => json!(["signal", signal]),
@@ -102,10 +106,10 @@ fn encode(report: &Report) -> Value {
         Ended::Lost => json!(["lost"]),
     };
     let Said { answered, not_running, running, ok, error, usage } = report.said;
-    json!([ended, [answered, not_running, running, ok, error, usage], report.out, report.tail])
+    json!([ended, [answered, not_running, running, ok, error, usage], report.out, report.tail, stays])
 }
 
-fn decode(text: &[u8]) -> Report {
+fn decode(text: &[u8]) -> (Report, bool) {
     let value: Value = serde_json::from_slice(text).unwrap_or_default();
     let flag = |n: usize| value[1][n].as_bool().unwrap_or(false);
     let number = |v: &Value| v.as_i64().and_then(|n| i32::try_from(n).ok());
@@ -122,7 +126,7 @@ fn decode(text: &[u8]) -> Report {
     let said =
         Said { answered: flag(0), not_running: flag(1), running: flag(2), ok: flag(3), error: flag(4), usage: flag(5) };
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    Report { ended, said, out: text(&value[2]), tail: text(&value[3]) }
+    (Report { ended, said, out: text(&value[2]), tail: text(&value[3]) }, value[4].as_bool().unwrap_or(true))
 }
 
 /// Output as it comes.
@@ -186,7 +190,7 @@ impl Watcher {
             Ok(leader) => leader,
             Err(e) => {
                 let report = heard.report(Ended::NotRun(e.to_string()));
-                return send(sender, &report);
+                return send(sender, &report, false);
             }
         };
         let mut watcher = Self {
@@ -202,7 +206,8 @@ impl Watcher {
         let ended = watcher.until_end(deadline, limits.grace, &leash)?;
         // What it wrote before it ended is in the pipes already.
         watcher.read();
-        send(sender, &watcher.heard.report(ended))?;
+        let stays = watcher.out.is_some() || watcher.err.is_some();
+        send(sender, &watcher.heard.report(ended), stays)?;
         watcher.drain()
     }
 
@@ -333,8 +338,8 @@ impl Heard {
 }
 
 /// Hands the report over; its end is the end of the pipe.
-fn send(sender: OwnedFd, report: &Report) -> io::Result<()> {
-    File::from(sender).write_all(encode(report).to_string().as_bytes())
+fn send(sender: OwnedFd, report: &Report, stays: bool) -> io::Result<()> {
+    File::from(sender).write_all(encode(report, stays).to_string().as_bytes())
 }
 
 /// Starts the program of a call in a session of its own, in the root folder, without stdin and with no signal blocked;
@@ -398,7 +403,9 @@ mod tests {
             Ended::Lost,
         ] {
             let report = report(ended);
-            assert_eq!(decode(encode(&report).to_string().as_bytes()), report);
+            for stays in [false, true] {
+                assert_eq!(decode(encode(&report, stays).to_string().as_bytes()), (report.clone(), stays));
+            }
         }
     }
 
@@ -406,9 +413,9 @@ mod tests {
         /// Half a line, and any other, is a run of which nothing is known.
         #[test]
         fn what_was_cut_off_is_lost(cut in 0usize..60) {
-            let text = encode(&report(Ended::Exit(0))).to_string();
+            let text = encode(&report(Ended::Exit(0)), false).to_string();
             prop_assume!(cut < text.len());
-            prop_assert_eq!(decode(&text.as_bytes()[..cut]).ended, Ended::Lost);
+            prop_assert_eq!(decode(&text.as_bytes()[..cut]).0.ended, Ended::Lost);
         }
     }
 
