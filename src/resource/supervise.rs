@@ -358,8 +358,12 @@ fn spawn(call: &Call, out: OwnedFd, err: OwnedFd) -> io::Result<Pid> {
     Ok(Pid::from_raw(command.spawn()?.id().cast_signed()))
 }
 
-/// All processes below this one, from `/proc`.
+/// All processes below this one, from `/proc`; none where that is another namespace's, whose numbers mean others.
 fn below(root: Pid) -> Vec<Pid> {
+    let own = std::fs::read_link("/proc/self").ok().and_then(|p| p.to_str()?.parse().ok());
+    if own != Some(Pid::this().as_raw()) {
+        return Vec::new();
+    }
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let parent = |path: PathBuf| {
         let pid: i32 = path.file_name()?.to_str()?.parse().ok()?;

@@ -101,12 +101,13 @@ fn in_turn(
 
 /// A row for the wall and one for the CPU.
 fn rows(what: &str, peer: &str, (ours, theirs): &(Vec<Cost>, Vec<Cost>), most: f64, row: &mut impl FnMut(Row)) {
-    let of = |costs: &[Cost], part: fn(&Cost) -> f64| Samples::new(costs.iter().map(part).collect());
-    let parts: [(&str, fn(&Cost) -> f64); 2] = [("wall", |c| c.wall_ms), ("CPU", |c| c.cpu_ms)];
-    for (unit, part) in parts {
-        let samples = Row::new(format!("{what}, {unit}, ms"), of(ours, part));
-        row(samples.beside(peer, of(theirs, part)).bound(Bound::Times(most)));
-    }
+    let mut one = |unit: &str, part: fn(&Cost) -> f64| {
+        let of = |costs: &[Cost]| Samples::new(costs.iter().map(part).collect());
+        let samples = Row::new(format!("{what}, {unit}, ms"), of(ours));
+        row(samples.beside(peer, of(theirs)).bound(Bound::Times(most)));
+    };
+    one("wall", |c| c.wall_ms);
+    one("CPU", |c| c.cpu_ms);
 }
 
 fn addresses(site: &Site, runs: usize, row: &mut impl FnMut(Row)) -> anyhow::Result<()> {
