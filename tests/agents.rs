@@ -200,6 +200,33 @@ fn our_drbddisk() {
     site.ends(a, "status drbddisk::r0", 75);
 }
 
+/// LVM's tools with one volume group, whose state is a file.
+const LVM: &str = r#"#!/bin/sh
+[ ! -e /run/lvm.gone ] || exit 5
+case ${0##*/} in
+vgchange) echo "$2" >/run/lvm ;;
+lvs) case $(cat /run/lvm) in y) echo '  active' ;; *) echo '  ' ;; esac ;;
+esac
+"#;
+
+#[test]
+fn our_lvm() {
+    let (lab, site) = (two(), Site::new("lvm"));
+    let a = lab.host("a");
+    own_run(a);
+    fs::write(site.dir.join("lvm"), LVM).unwrap();
+    let tool = |name: &str| format!("install -m 755 {} /usr/local/sbin/{name}", site.path("lvm"));
+    let tools = ["vgchange", "vgs", "lvs", "vgscan"].map(tool).join(" && ");
+    a.sh(&format!("mount -t tmpfs t /usr/local/sbin && {tools} && echo n >/run/lvm"));
+    assert_eq!(steps(&site.ends(a, "start LVM::vg0", 0)), ["status stopped", "start running"]);
+    assert_eq!(steps(&site.ends(a, "start LVM::/dev/vg0", 0)), ["status running"]);
+    assert_eq!(steps(&site.ends(a, "stop LVM::vg0", 0)), ["status running", "stop stopped"]);
+    site.ends(a, "status LVM::vg0", 1);
+    // Tools that fail say nothing of the group.
+    a.sh(": >/run/lvm.gone");
+    site.ends(a, "status LVM::vg0", 75);
+}
+
 /// Help, wrong words, and the same by a link from another folder, as /etc/ha.d/resource.d may have them.
 #[test]
 fn our_scripts_as_they_are() {
@@ -564,7 +591,7 @@ fn ours_under_a_real_heartbeat() {
         asked.unwrap().code()
     };
     assert_eq!((status(&a), status(&b)), (Some(0), Some(3)));
-    a.command("/usr/share/heartbeat/hb_standby").arg("all").status().unwrap();
+    a.command("/usr/share/heartbeat/hb_standby").arg("all").output().unwrap();
     eventually("b has it after a standby", || has(host_b, "10.9.0.50") && !has(host_a, "10.9.0.50"));
     eventually("b says so", || status(&b) == Some(0));
     assert!(b.stop());

@@ -227,7 +227,7 @@ fn what_failed_is_stopped_and_started_afresh() {
 #[test]
 fn a_hanging_start_ends_with_all_that_it_started() {
     let cluster = Cluster::new("hang-start");
-    let run = cluster.run("start --timeout 300ms --kill-after 50ms Rec::a Hang::start");
+    let run = cluster.run("start --timeout 1500ms --kill-after 50ms Rec::a Hang::start");
     run.ends_with(1);
     let wanted = [
         step("Rec::a", "status", "stopped"),
@@ -248,12 +248,12 @@ fn a_hanging_start_ends_with_all_that_it_started() {
 #[test]
 fn a_hanging_status_is_unknown_and_starts_nothing() {
     let cluster = Cluster::new("hang-status");
-    let run = cluster.run("status --timeout 300ms --kill-after 10ms Rec::a Hang::status");
+    let run = cluster.run("status --timeout 1500ms --kill-after 10ms Rec::a Hang::status");
     run.ends_with(75);
     assert_eq!(steps(&run)[1], step("Hang::status", "status", "unknown"));
     assert_eq!(cluster.alive("pids"), [0; 0]);
     cluster.clear();
-    let run = cluster.run("start --timeout 300ms --kill-after 10ms Rec::a Hang::status");
+    let run = cluster.run("start --timeout 1500ms --kill-after 10ms Rec::a Hang::status");
     assert_eq!(outcome(run.ends_with(75))["unknown"], json!(["Hang::status"]));
     assert_eq!(cluster.log(), ["a status", "a start", "status status", "a stop"]);
 }
@@ -268,7 +268,7 @@ fn a_hanging_stop_ends_the_hand_over() {
     );
     cluster.run("start Rec::a Rec::c").ends_with(0);
     cluster.clear();
-    let line = "stop --timeout 100ms --kill-after 10ms --stop-retries 1 --retry-every 0 Rec::a Tough Rec::c";
+    let line = "stop --timeout 1s --kill-after 10ms --stop-retries 1 --retry-every 0 Rec::a Tough Rec::c";
     let run = cluster.run(line);
     run.ends_with(75);
     assert_eq!(
@@ -446,8 +446,8 @@ fn a_daemon_lives_on() {
     run.ends_with(0);
     assert_eq!(cluster.alive("daemon").len(), 1);
     // An action that runs out of time afterwards is not its end.
-    cluster.run("start --timeout 300ms --kill-after 10ms Hang::start").ends_with(1);
-    let line = "start --keep --timeout 300ms --kill-after 10ms Rec::a Hang::start";
+    cluster.run("start --timeout 1500ms --kill-after 10ms Hang::start").ends_with(1);
+    let line = "start --keep --timeout 1500ms --kill-after 10ms Rec::a Hang::start";
     let _ = fs::remove_file(cluster.0.join("pids"));
     cluster.run(line).ends_with(1);
     fs::write(cluster.0.join("go"), "").unwrap();
@@ -468,7 +468,7 @@ fn a_daemon_of_the_same_call_outlives_what_runs_out_of_time() {
             while [ ! -s DIR/daemon ]; do sleep 0.01; done ;;
         esac",
     );
-    cluster.run("start --keep --timeout 500ms --kill-after 10ms Daemon Hang::start").ends_with(1);
+    cluster.run("start --keep --timeout 1500ms --kill-after 10ms Daemon Hang::start").ends_with(1);
     assert_eq!(cluster.alive("pids"), [0; 0]);
     assert_eq!(cluster.alive("daemon").len(), 1);
 }
