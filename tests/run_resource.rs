@@ -30,14 +30,14 @@ status) if [ -e DIR/on-$1 ]; then echo running; else echo stopped; fi ;;
 esac
 "#;
 
-/// A script that hangs at the action of its first argument, with a child in its group and one that has left it and its
-/// session; all of them ignore SIGTERM, and their pids stand in DIR/pids.
+/// A script that hangs at the action of its first argument, with a child in its group and an orphan that has left it and
+/// its session; all of them ignore SIGTERM, and their pids stand in DIR/pids.
 const HANGER: &str = r#"
 hang() {
     trap '' TERM
     echo $$ >>DIR/pids
     sh -c 'echo $$ >>DIR/pids; exec sleep 1000' &
-    setsid sh -c 'echo $$ >>DIR/pids; sleep 1000 & echo $! >>DIR/pids; wait' >/dev/null 2>&1 </dev/null &
+    (setsid sh -c 'echo $$ >>DIR/pids; sleep 1000 & echo $! >>DIR/pids; wait' >/dev/null 2>&1 </dev/null &)
     while [ "$(wc -l <DIR/pids)" -lt 4 ]; do sleep 0.01; done
     : >DIR/hangs
     while :; do sleep 1000; done
