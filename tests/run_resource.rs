@@ -585,9 +585,16 @@ fn wrong_words() {
         "start 10.0.0.300",
         "status --timeout 0 Rec::a",
         "list nosuch",
+        "stop Rec::a Rec::b Rec::a",
     ] {
         cluster.run(line).failed("run-resource", 64, "usage");
     }
+}
+
+#[test]
+fn to_ask_twice_does_no_harm() {
+    let cluster = Cluster::new("twice");
+    assert_eq!(steps(cluster.run("status Rec::a Rec::a").ends_with(1)).len(), 2);
 }
 
 #[test]

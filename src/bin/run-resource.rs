@@ -23,6 +23,9 @@ fn run(args: RunResource, output: &mut Output) -> Result<Answer, cli::Error> {
         return drive::list(&places, &classes(&args.specs)?, output);
     }
     let resources = resources(&args.specs)?;
+    if matches!(args.action, Verb::Start | Verb::Stop | Verb::Restart) {
+        refuse_twice(&resources)?;
+    }
     let settings = Settings {
         acting: args.acting(),
         asking: args.asking(),
@@ -60,13 +63,18 @@ fn resources(specs: &[String]) -> Result<Vec<Resource>, cli::Error> {
             Failure::usage("no resource is named", "as in: run-resource status 192.0.2.10/24/eth0 httpd").into()
         );
     }
+    Ok(resources)
+}
+
+/// To ask twice does no harm.
+fn refuse_twice(resources: &[Resource]) -> Result<(), cli::Error> {
     for (n, resource) in resources.iter().enumerate() {
         if resources[..n].iter().any(|r| r.spec == resource.spec) {
             let message = format!("'{resource}' is named twice");
             return Err(Failure::usage(message, "name it once: it would be started once and stopped twice").into());
         }
     }
-    Ok(resources)
+    Ok(())
 }
 
 fn classes(words: &[String]) -> Result<Vec<Class>, cli::Error> {

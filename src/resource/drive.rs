@@ -124,6 +124,7 @@ impl<'a> Drive<'a> {
         let end = loop {
             let told = match sequence.order() {
                 Order::End(end) => break end,
+                _ if self.told_to_end() => return self.ended_by_signal(goal_word(goal)),
                 Order::Ask(at) => {
                     let judged = self.ask(at, Action::Status)?;
                     Told::State(judged.state, judged.may_start)
@@ -138,7 +139,7 @@ impl<'a> Drive<'a> {
                 }
             };
             if self.signal.is_some() {
-                return self.interrupted(goal);
+                return self.ended_by_signal(goal_word(goal));
             }
             sequence.told(told);
         };
@@ -169,7 +170,7 @@ impl<'a> Drive<'a> {
     pub fn status(mut self, action: Action) -> Result<Ending, Error> {
         for at in 0..self.parts.len() {
             self.ask(at, action)?;
-            if self.signal.is_some() {
+            if self.told_to_end() {
                 return self.ended_by_signal(action.word());
             }
         }
@@ -422,8 +423,10 @@ impl<'a> Drive<'a> {
         }
     }
 
-    fn interrupted(self, goal: Goal) -> Result<Ending, Error> {
-        self.ended_by_signal(goal_word(goal))
+    /// Whether a signal has arrived, between two agents as well.
+    fn told_to_end(&mut self) -> bool {
+        self.signal = self.signal.or_else(|| self.signals.arrived());
+        self.signal.is_some()
     }
 
     fn ended_by_signal(mut self, action: &str) -> Result<Ending, Error> {
