@@ -350,7 +350,8 @@ impl<'a> Drive<'a> {
             words.push_str(&format!(" ({})", duration::words(run.took)));
             // Where something is wrong the agent's last words say what.
             if matches!(judged.state, State::Failed | State::Unknown) {
-                let mut last: Vec<&str> = run.report.tail.lines().rev().take(2).collect();
+                let said = run.report.tail.lines().filter(|l| !l.trim().is_empty());
+                let mut last: Vec<&str> = said.rev().take(3).collect();
                 last.reverse();
                 words.push_str(if last.is_empty() { "" } else { ": " });
                 words.push_str(&last.join("; "));
