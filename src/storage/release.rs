@@ -8,8 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::StorageError;
 use super::device::{lexical, number_of, resolve};
-use super::guard::scsi_pr::{self, ScsiDisk};
-use super::guard::{Held, Kind, drbd};
+use super::guard::{Held, Kind, Outcome, drbd, scsi_pr};
 use super::holders::Holder;
 use super::holders::plan::{Plan, Step};
 use super::holders::proc::holders;
@@ -448,10 +447,13 @@ pub fn give_up(
             true => (true, "made secondary"),
             false => (false, "it was secondary already"),
         },
-        Kind::ScsiPr => match scsi_pr::give_up(&mut ScsiDisk::open(Path::new(object))?, &record.node)? {
-            true => (true, "this node is no longer registered"),
-            false => (false, "another node had taken it over"),
-        },
+        Kind::ScsiPr => {
+            let order = scsi_pr::Order::GiveUp;
+            match scsi_pr::ask(Path::new(object), &record.node, order, (deadline, timeout))? {
+                Outcome::Got(got) if got.changed => (true, "this node is no longer registered"),
+                _ => (false, "another node had taken it over"),
+            }
+        }
     })
 }
 

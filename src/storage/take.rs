@@ -9,8 +9,7 @@ use super::StorageError;
 use super::aside::{AsideError, tethered_command};
 use super::claim::{Claim, Decision, Found, decide};
 use super::device::{self, Device, lexical};
-use super::guard::scsi_pr::{self, ScsiDisk};
-use super::guard::{Got, Held, Kind, Outcome, drbd, flock};
+use super::guard::{Got, Held, Kind, Outcome, drbd, flock, scsi_pr};
 use super::keeper::{self, Guarding, OnLost, Post};
 use super::lease::{self, Terms};
 use super::mount::{self, Order, is_bind, wants_read_only};
@@ -324,8 +323,9 @@ impl Taking<'_> {
                 return Ok(alone(resource.promote()?));
             }
             (Kind::ScsiPr, _) => {
-                let mut disk = ScsiDisk::open(Path::new(&self.here.device.source()))?;
-                return Ok(alone(scsi_pr::acquire(&mut disk, &self.wanted.node, self.wanted.take_over)?));
+                let order = if self.wanted.take_over { scsi_pr::Order::TakeOver } else { scsi_pr::Order::Acquire };
+                let (disk, bounds) = (self.here.device.source(), (self.deadline, self.wanted.timeout));
+                return Ok(alone(scsi_pr::ask(Path::new(&disk), &self.wanted.node, order, bounds)?));
             }
             (Kind::Lease, Some((terms, on_lost))) => Guarding::Lease(terms.clone(), *on_lost),
             (Kind::Flock | Kind::Lease, _) => Guarding::Flock(lock_file(self.wanted, &self.here.device)),
@@ -497,8 +497,8 @@ fn would_get(wanted: &Wanted, here: &Here) -> Result<Outcome, Error> {
             drbd::Resource::find(named, Path::new(&wanted.device), deadline, wanted.timeout)?.would_promote()?
         }
         (Kind::ScsiPr, _) => {
-            let mut disk = ScsiDisk::open(Path::new(&here.device.source()))?;
-            scsi_pr::would_acquire(&mut disk, &wanted.node, wanted.take_over)?
+            let order = scsi_pr::Order::Look { take_over: wanted.take_over };
+            scsi_pr::ask(Path::new(&here.device.source()), &wanted.node, order, (deadline, wanted.timeout))?
         }
         (Kind::Lease, Some((terms, _))) => {
             let seen = lease::inspect(&terms.device, Duration::ZERO).map_err(from_lease)?;
