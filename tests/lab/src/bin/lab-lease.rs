@@ -5,7 +5,6 @@
 //! believes. `lab-lease run` starts several, harms them, reads what they wrote and prints the figures; 1 when two
 //! overlap.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::fd::AsFd;
@@ -30,6 +29,15 @@ enum Cli {
     Hold(Hold),
     /// Several, harmed at random
     Run(Run),
+    /// What a log says
+    Judge {
+        /// The duration of the lease
+        #[arg(long, value_parser = duration::parse_positive)]
+        lease: Duration,
+        /// The log
+        #[arg(long)]
+        log: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -81,6 +89,7 @@ fn main() -> Result<ExitCode> {
     match Cli::parse() {
         Cli::Hold(hold) => hold.run().map(|()| ExitCode::SUCCESS),
         Cli::Run(run) => run.run(),
+        Cli::Judge { lease, log } => verdict(&log, lease, serde_json::Map::new()),
     }
 }
 
@@ -242,24 +251,19 @@ impl Run {
             let _ = child.wait();
         }
         result?;
-        let (beliefs, counts) = judge(&self.log, self.lease)?;
-        let overlaps = overlaps(&beliefs);
-        let mut words = String::new();
-        for (a, b) in overlaps.iter().take(5) {
-            let _ = writeln!(words, "{a:?}\n  overlaps {b:?}");
+        let mut figures = serde_json::Map::new();
+        for (name, n) in [
+            ("nodes", self.nodes as u64),
+            ("seconds", self.time.as_secs()),
+            ("seed", self.seed),
+            ("lives", lives),
+            ("killed", harmed[0]),
+            ("stopped", harmed[1]),
+            ("killed_while_stopped", harmed[2]),
+        ] {
+            figures.insert(name.to_owned(), n.into());
         }
-        eprint!("{words}");
-        let tenures = beliefs.len();
-        println!(
-            "{}",
-            serde_json::json!({
-                "nodes": self.nodes, "seconds": self.time.as_secs_f64(), "seed": self.seed, "lives": lives,
-                "killed": harmed[0], "stopped": harmed[1], "killed_while_stopped": harmed[2], "tenures": tenures,
-                "renewals": counts.renewals, "lost": counts.lost, "released": counts.released,
-                "errors": counts.errors, "overlaps": overlaps.len(),
-            })
-        );
-        Ok(ExitCode::from(u8::from(!overlaps.is_empty())))
+        verdict(&self.log, self.lease, figures)
     }
 
     fn start(&self, n: usize, seed: u64) -> Result<Child> {
@@ -275,6 +279,27 @@ impl Run {
             .spawn()
             .context("cannot start a holder")
     }
+}
+
+/// Prints the figures; 1 when two overlap.
+fn verdict(log: &Path, lease: Duration, mut figures: serde_json::Map<String, serde_json::Value>) -> Result<ExitCode> {
+    let (beliefs, counts) = judge(log, lease)?;
+    let overlaps = overlaps(&beliefs);
+    for (a, b) in overlaps.iter().take(5) {
+        eprintln!("{a:?}\n  overlaps {b:?}");
+    }
+    for (name, n) in [
+        ("tenures", beliefs.len() as u64),
+        ("renewals", counts.renewals),
+        ("lost", counts.lost),
+        ("released", counts.released),
+        ("errors", counts.errors),
+        ("overlaps", overlaps.len() as u64),
+    ] {
+        figures.insert(name.to_owned(), n.into());
+    }
+    println!("{}", serde_json::Value::Object(figures));
+    Ok(ExitCode::from(u8::from(!overlaps.is_empty())))
 }
 
 #[derive(Default)]
