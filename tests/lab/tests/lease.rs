@@ -1,4 +1,6 @@
 //! Real processes that hold a lease, stopped and killed at random: on a file, and on a loop device where we may make one.
+// clippy.toml allows these in test functions; their helpers are tests as well.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

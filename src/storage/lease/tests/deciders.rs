@@ -215,6 +215,20 @@ fn failures_are_tried_again_until_belief_ends() {
     assert!(t.give_up().is_some());
 }
 
+/// Somebody may have waited for a lease in the meantime, looked before our write and be about to write over it.
+#[test]
+fn a_renewal_that_is_read_back_after_the_end_of_belief_prolongs_nothing() {
+    let mut t = tenure();
+    assert_eq!(t.next(ms(1250)), keeper::Step::Read);
+    t.read(ms(6000), kept(5));
+    assert!(matches!(t.next(ms(6000)), keeper::Step::Write { .. }));
+    t.wrote(ms(7400), true);
+    assert_eq!(t.next(ms(7400)), keeper::Step::Read);
+    t.read(ms(7500), kept(6));
+    assert_eq!(t.next(ms(7500)), keeper::Step::Lost("it could not be renewed in time".to_owned()));
+    assert_eq!(t.expires(), ms(10_000));
+}
+
 #[test]
 fn what_stands_over_our_record_ends_it_at_once() {
     let torn = || Sector::Garbled(Box::new([1; 512]));

@@ -85,7 +85,10 @@ fn what_is_no_lease_is_refused_and_not_touched() {
         (seen.holder.unwrap().node.as_str(), seen.released, seen.changes, seen.garbled),
         ("ha2", false, false, false)
     );
-    assert_eq!(inspect(&dir.file("blank", &[0; SIZE]), Duration::ZERO).unwrap().holder, None);
+    let note = encode(Kind::Note, &record(1, SECOND));
+    for (name, bytes) in [("blank", vec![0; SIZE]), ("given-up", [[0; BLOCK], note].concat())] {
+        assert_eq!(inspect(&dir.file(name, &bytes), Duration::ZERO).unwrap().holder, None);
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn cases() -> impl Strategy<Value = Case> {
 
 enum Role {
     Down,
-    Contender(Contender),
+    Contender(Box<Contender>),
     Keeper {
         tenure: Box<Tenure>,
         /// In `tenures`.
@@ -356,7 +356,7 @@ impl World {
         let lease = Duration::from_micros(LEASE);
         let margin = lease / 1000 * self.case.margins[node];
         let terms = Terms { margin, ..Terms::new("device", format!("n{node}"), lease) };
-        node_.role = Role::Contender(Contender::new(terms, nonce, now));
+        node_.role = Role::Contender(Box::new(Contender::new(terms, nonce, now)));
         self.turn(node);
     }
 
