@@ -203,6 +203,17 @@ fn users_of_a_copy() {
     m.run("fs-release /run/m --kill TERM,5s").ends_with(0);
 }
 
+/// A keeper that was frozen gives its lock up all the same.
+#[test]
+fn a_frozen_keeper() {
+    let (_disk, m) = mounted("frozen");
+    let keeper = m.record("-run-m").unwrap()["keeper"]["pid"].clone();
+    m.sh(&format!("kill -STOP {keeper}"));
+    let run = m.run("fs-release /run/m");
+    assert_eq!(event(run.ends_with(0), "released")["changed"], json!(true));
+    assert!(!m.runs(&keeper));
+}
+
 #[test]
 fn stacked_mounts_that_nobody_claimed() {
     let m = Machine::new();

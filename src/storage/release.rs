@@ -354,7 +354,7 @@ impl Releasing<'_> {
         }
         output.emit(self.about.unmounted(&event, lazy))?;
         // Of what we mounted nothing may be left; of what somebody else did, other places are none of our business.
-        if let Some(left) = remains.filter(|_| lazy || self.record.as_ref().is_some_and(|r| !r.bind)) {
+        if let Some(left) = remains.filter(|_| lazy || self.record.is_some()) {
             let hint = "release it there too, or end who uses it; then fs-release again";
             output.emit(self.about.busy(0, &[], &left, Some(hint)))?;
             return Ok(Answer::No);
@@ -365,7 +365,8 @@ impl Releasing<'_> {
     /// What is left of the file system, in words.
     fn remains(&self, mount: Option<&Mount>, lazy: bool) -> Result<Option<String>, Error> {
         let dev = mount.map(|m| m.dev).or_else(|| self.record.as_ref().and_then(|r| r.dev));
-        let Some(dev) = dev else { return Ok(None) };
+        let bind = self.record.as_ref().is_some_and(|r| r.bind);
+        let Some(dev) = dev.filter(|_| !bind) else { return Ok(None) };
         let source = mount.map(|m| m.source.clone()).or_else(|| self.record.as_ref().map(|r| r.device.clone()));
         // Only a device that is the file system's can prove anything; its name may be on a disk that is gone.
         let source = source.map(PathBuf::from).filter(|s| s.starts_with("/dev") && number_of(s).is_some());
