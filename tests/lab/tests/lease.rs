@@ -93,3 +93,59 @@ fn the_judge_sees_an_overlap() {
         .unwrap();
     assert_eq!(judged.status.code(), Some(0), "{judged:?}");
 }
+
+/// A file system that is frozen while the test wants it so; thawed and unmounted at the end.
+struct Frozen(PathBuf);
+
+impl Frozen {
+    fn tool(&self, tool: &str, flag: &str) -> bool {
+        Command::new(tool).arg(flag).arg(&self.0).status().is_ok_and(|s| s.success())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.tool("fsfreeze", "-u");
+        self.tool("umount", "-l");
+    }
+}
+
+/// Its writes hang in the kernel, where no signal ends them; who holds the lease knows that it is lost all the same.
+#[test]
+fn a_device_that_hangs() {
+    let Some(place) = Place::new("hangs", false) else { return };
+    let (image, mount) = (place.dir.join("image"), place.dir.join("mount"));
+    std::fs::create_dir(&mount).unwrap();
+    std::fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").arg("-q").arg(&image).status().is_ok_and(|s| s.success())
+        && Command::new("mount").args(["-o", "loop"]).args([&image, &mount]).status().is_ok_and(|s| s.success());
+    if !made {
+        eprintln!("no file system can be mounted here");
+        return;
+    }
+    let frozen = Frozen(mount.clone());
+    let (lease, log) = (mount.join("lease"), place.dir.join("log"));
+    std::fs::write(&lease, [0; 8192]).unwrap();
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_lab-lease"))
+        .arg("hold")
+        .arg(&lease)
+        .args(["--node", "a", "--lease", "1s", "--forever", "--log"])
+        .arg(&log)
+        .spawn()
+        .unwrap();
+    let says = |words: &str| {
+        let found = (0..600).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::fs::read_to_string(&log).unwrap_or_default().contains(words)
+        });
+        (found, std::fs::read_to_string(&log).unwrap_or_default())
+    };
+    let held = says("a belief 1");
+    let froze = held.0 && frozen.tool("fsfreeze", "-f");
+    let lost = froze.then(|| says("a lost 1"));
+    drop(frozen);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let (lost, log) = lost.unwrap_or(held);
+    assert!(lost && log.contains("could not be renewed in time"), "{log}");
+}
