@@ -160,8 +160,11 @@ fn what_the_kernel_holds() {
 fn lazily() {
     let (disk, m) = mounted("lazy");
     let keeper = m.record("-run-m").unwrap()["keeper"]["pid"].clone();
+    // Frozen from the mount on, it would otherwise have to have seen it.
+    m.sh(&format!("kill -STOP {keeper}"));
     let user = m.start("exec 7<>/run/m/file; echo $$; exec cat");
     let run = m.run("fs-release /run/m --lazy");
+    m.sh(&format!("kill -CONT {keeper}"));
     run.ends_with(1);
     assert_eq!(event(&run, "unmounted")["lazy"], json!(true));
     assert!(!event(&run, "busy")["cause"].as_str().unwrap().is_empty());

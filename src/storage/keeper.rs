@@ -25,7 +25,7 @@ use super::mount::remains;
 use super::mountinfo::{Mount, Table};
 use super::news::{About, log};
 use super::process::Process;
-use super::record::Place;
+use super::record::{self, Place};
 use super::release::{Way, Went, let_go};
 use crate::cli::child;
 use crate::cli::exit::Fault;
@@ -268,12 +268,17 @@ impl Keeping<'_> {
 
     /// Whether the file system lives nowhere any more.
     fn gone(&self) -> bool {
-        let Some(seen) = &self.seen else { return true };
-        if matches!(self.post.device, Device::Bind(_)) {
-            return true; // what is bound has a life of its own
-        }
+        // A mount may have come and been hidden again while this process did not run, so that it never saw it.
+        let noted = || record::look(&self.post.mountpoint).ok().flatten().and_then(|r| r.dev);
+        let dev = match (&self.post.device, &self.seen) {
+            (Device::Bind(_), _) => return true, // what is bound has a life of its own
+            (_, Some(seen)) => Some(seen.dev),
+            (Device::Block { number, .. }, None) => Some(*number),
+            (Device::File(_) | Device::Name(_), None) => noted(),
+        };
+        let Some(dev) = dev else { return true };
         let deadline = Instant::now() + ATTEMPT;
-        remains(seen.dev, self.post.device.block(), deadline, ATTEMPT).is_ok_and(|r| r.none())
+        remains(dev, self.post.device.block(), deadline, ATTEMPT).is_ok_and(|r| r.none())
     }
 
     fn renew(&mut self) {
