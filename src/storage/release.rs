@@ -112,7 +112,7 @@ pub fn let_go(about: &About, mount: &Mount, way: &Way, say: &mut Say) -> Result<
         return Ok(Went::Busy { holders: 0, mounts, cause, hint });
     }
     let spared = protected();
-    let mut found = seek(about, mount, way, &spared, say)?;
+    let (mut found, mut exact) = seek(about, mount, way, &spared, say)?;
     if let Some(plan) = &way.kill
         && kill(about, mount, plan, way, &spared, say)?
     {
@@ -125,19 +125,28 @@ pub fn let_go(about: &About, mount: &Mount, way: &Way, say: &mut Say) -> Result<
         };
     }
     if way.kill.is_some() {
-        found = seek(about, mount, way, &spared, say)?;
+        (found, exact) = seek(about, mount, way, &spared, say)?;
     }
-    let (cause, hint) = explain(&found, &spared, way.kill.is_some());
+    let (mut cause, hint) = explain(&found, &spared, way.kill.is_some());
+    if !exact {
+        cause.push_str("; it does not answer, so that only open files, folders and programs were looked at");
+    }
     Ok(Went::Busy { holders: found.len(), mounts, cause, hint })
 }
 
-/// Who holds it, told one by one.
-fn seek(about: &About, mount: &Mount, way: &Way, spared: &HashSet<i32>, say: &mut Say) -> Result<Vec<Holder>, Error> {
-    let (found, _) = holders(mount, way.deadline, way.timeout)?;
+/// Who holds it, told one by one; and whether that could be asked of the files themselves.
+fn seek(
+    about: &About,
+    mount: &Mount,
+    way: &Way,
+    spared: &HashSet<i32>,
+    say: &mut Say,
+) -> Result<(Vec<Holder>, bool), Error> {
+    let (found, exact) = holders(mount, way.deadline, way.timeout)?;
     for holder in &found {
         say(about.holder(holder, is_spared(holder, spared)))?;
     }
-    Ok(found)
+    Ok((found, exact))
 }
 
 fn is_spared(holder: &Holder, spared: &HashSet<i32>) -> bool {
