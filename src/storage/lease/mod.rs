@@ -624,7 +624,7 @@ pub const MANUAL: &[&str] = &[
      state. So without a watchdog the strength is called `advisory`: the lease keeps well-behaved nodes apart and nothing \
      more.",
     "The watchdog closes most of it. With --watchdog the keeper pets it after each renewal that it has read back, and only \
-     if it would then bite before the end of the lease; it is set to four fifths of the lease, rounded down to whole \
+     if it would then bite before the end of the lease; it is set to nine tenths of the lease, rounded down to whole \
      seconds. A keeper that is killed, frozen or starved pets no more, and the machine is reset while nobody else can have \
      the lease yet; what was not written by then never will be. It is ended only when the storage is unmounted. Where the \
      margin is a quarter and the lease at least 5 s, it bites after `lost`, so that --on-lost gets its chance first. softdog \
@@ -643,8 +643,8 @@ pub const MANUAL: &[&str] = &[
      without waiting (DRBD protocol A), excludes nobody. Best it is on the same storage as the data, so that a node which \
      loses the one loses the other. It must hold zeros at first (truncate -s 8192 FILE, or dd if=/dev/zero of=DEVICE \
      bs=128k count=1); anything else is refused and never written to. The first use takes a whole lease, as does each one \
-     after a holder that did not give it up; after an orderly release the next one has it in about a ninth of a lease.",
-    "Choosing the lease. Fail-over takes about 1.15 leases after the last renewal of a dead node. The storage may stop \
+     after a holder that did not give it up; after an orderly release the next one has it in a tenth to a sixth of a lease.",
+    "Choosing the lease. Fail-over takes 1.15 to 1.25 leases from the last renewal of a dead node. The storage may stop \
      answering for up to three quarters of a lease less an eighth before a healthy node gives up; a tenth of the lease \
      must be enough for one read and one write, or nobody ever gets it. Multipath and controllers that fail over for 30 s \
      need a lease of a minute. A contender that was stopped for more than a lease between deciding to write and writing \

@@ -186,8 +186,8 @@ fn renew(t: &mut Tenure, at: u64, before: Option<Image>, done: bool, after: Opti
 fn it_renews_every_eighth_of_the_lease() {
     let mut t = tenure();
     assert_eq!(t.next(ms(1028)), keeper::Step::Wait(ms(1250)));
-    // The watchdog waits for 8 s: petted at 1251 + 2000, it bites with the end of the lease.
-    assert_eq!(renew(&mut t, 1250, kept(5), true, kept(6)), keeper::Step::Renewed { pet_by: ms(3251) });
+    // The watchdog waits for 9 s: petted at 1251 + 1000, it bites with the end of the lease.
+    assert_eq!(renew(&mut t, 1250, kept(5), true, kept(6)), keeper::Step::Renewed { pet_by: ms(2251) });
     assert_eq!((t.held_until(), t.expires()), (ms(1251 + 7500), ms(1251 + 10_000)));
     assert_eq!(t.next(ms(1253)), keeper::Step::Wait(ms(1251 + 1250)));
     assert_eq!(t.give_up(), Some(ours(6)));

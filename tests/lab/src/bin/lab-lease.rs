@@ -202,7 +202,7 @@ impl Run {
             bail!("{} is there already", self.log.display());
         }
         let mut random = Random(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let mut harmed = [0u64; 3];
+        let mut harmed = [0u64; 4];
         let mut holders: Vec<Option<Child>> = (0..self.nodes).map(|_| None).collect();
         let end = Instant::now() + self.time;
         let mut lives = 0;
@@ -220,29 +220,41 @@ impl Run {
                 pause(&mut random, 1.5);
                 let n = random.below(self.nodes as u64) as usize;
                 let Some(child) = &mut holders[n] else { continue };
-                let pid = Pid::from_raw(child.id() as i32);
-                match random.below(3) {
+                let keeper = Pid::from_raw(child.id() as i32);
+                // Itself, the process that reads and writes for it, or both: what that one has in hand lands later then.
+                let whom = match random.below(4) {
+                    0 => twins(keeper),
+                    1 => twins(keeper).into_iter().chain([keeper]).collect(),
+                    _ => vec![keeper],
+                };
+                let send = |signal: Signal| {
+                    for pid in &whom {
+                        let _ = kill(*pid, signal); // it may have ended
+                    }
+                };
+                let dies = match random.below(3) {
                     0 => {
                         harmed[0] += 1;
-                        kill(pid, Signal::SIGKILL)?;
-                        child.wait()?;
-                        holders[n] = None;
+                        true
                     }
                     long => {
                         // Shorter and longer than a lease.
                         harmed[1] += 1;
-                        kill(pid, Signal::SIGSTOP)?;
+                        harmed[3] += u64::from(whom != [keeper]);
+                        send(Signal::SIGSTOP);
                         pause(&mut random, if long == 1 { 0.5 } else { 3.0 });
-                        if random.below(4) == 0 {
-                            harmed[2] += 1;
-                            kill(pid, Signal::SIGKILL)?;
-                            child.wait()?;
-                            holders[n] = None;
-                        } else {
-                            kill(pid, Signal::SIGCONT)?;
-                        }
+                        let dies = random.below(4) == 0;
+                        harmed[2] += u64::from(dies);
+                        dies
                     }
+                };
+                if dies {
+                    child.kill()?;
+                    child.wait()?;
+                    holders[n] = None;
+                    pause(&mut random, 1.5);
                 }
+                send(Signal::SIGCONT);
             }
             Ok(())
         })();
@@ -260,6 +272,7 @@ impl Run {
             ("killed", harmed[0]),
             ("stopped", harmed[1]),
             ("killed_while_stopped", harmed[2]),
+            ("io_stopped", harmed[3]),
         ] {
             figures.insert(name.to_owned(), n.into());
         }
@@ -279,6 +292,15 @@ impl Run {
             .spawn()
             .context("cannot start a holder")
     }
+}
+
+/// Processes of the same command line: those that read and write for it.
+fn twins(of: Pid) -> Vec<Pid> {
+    let words = |pid: Pid| std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|words| !words.is_empty());
+    let Some(wanted) = words(of) else { return Vec::new() };
+    let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = all.filter_map(|entry| Some(Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?)));
+    pids.filter(|pid| *pid != of && words(*pid).as_ref() == Some(&wanted)).collect()
 }
 
 /// Prints the figures; 1 when two overlap.
