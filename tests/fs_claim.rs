@@ -354,6 +354,7 @@ fn a_mount_that_hangs() {
     assert_eq!(run.events().last().unwrap()["code"], json!("deadline"));
     let keeper = event(&run, "claimed")["keeper"].clone();
     eventually("the claim is given back", || !m.runs(&keeper));
+    assert_eq!(m.record("-run-m"), None);
     assert_eq!(m.sh("ps -eo args | grep -c '[s]leep 600' || :"), "0", "nothing is left of it");
 }
 

@@ -91,7 +91,11 @@ case $1 in
 sh-resource) [ "$2" = minor-7 ] && echo r0 ;;
 role) echo "$(role "$me")/$(role "$peer")" ;;
 cstate) cat "$state/cstate" 2>/dev/null || echo Connected ;;
-status) printf 'r0 role:%s\n  disk:UpToDate\n  %s role:%s\n    peer-disk:UpToDate\n' "$(role "$me")" "$peer" "$(role "$peer")" ;;
+status)
+    name=$peer
+    [ -e "$state/8.4" ] && name=peer # it knows no names
+    printf 'r0 role:%s\n  disk:UpToDate\n  %s role:%s\n    peer-disk:UpToDate\n' "$(role "$me")" "$name" "$(role "$peer")" ;;
+dump) printf 'resource r0 {\n    on %s {\n    }\n    on %s {\n    }\n}\n' "$(uname -n)" "$peer" ;;
 primary)
     [ -e "$state/outdated" ] && refuse -2 'Need access to UpToDate data' primary 17
     [ -e "$state/race" ] && echo Primary >"$state/role.$peer"
@@ -127,6 +131,7 @@ fn drbd_is_promoted_before_and_demoted_after() {
     assert_eq!(role("ha1"), "Primary\n");
     assert_eq!(event(claim(&a, "").ends_with(0), "claimed")["changed"], json!(false));
     for more in ["", "--dry-run"] {
+        std::fs::write(bin.path("8.4"), "").unwrap();
         let refused = claim(&b, more);
         assert_eq!((&refused.ends_with(1).event()["holder"], b.mounted("/run/m")), (&json!("ha1"), None), "{more}");
     }

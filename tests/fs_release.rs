@@ -160,8 +160,11 @@ fn what_the_kernel_holds() {
 fn lazily() {
     let (disk, m) = mounted("lazy");
     let keeper = m.record("-run-m").unwrap()["keeper"]["pid"].clone();
+    // Frozen from the mount on, it would otherwise have to have seen it.
+    m.sh(&format!("kill -STOP {keeper}"));
     let user = m.start("exec 7<>/run/m/file; echo $$; exec cat");
     let run = m.run("fs-release /run/m --lazy");
+    m.sh(&format!("kill -CONT {keeper}"));
     run.ends_with(1);
     assert_eq!(event(&run, "unmounted")["lazy"], json!(true));
     assert!(!event(&run, "busy")["cause"].as_str().unwrap().is_empty());
@@ -201,6 +204,17 @@ fn users_of_a_copy() {
     let pids: Vec<String> = found.iter().map(|h| h["pid"].to_string()).collect();
     assert!(pids.contains(&here.said) && pids.contains(&there.said), "{found:#?}");
     m.run("fs-release /run/m --kill TERM,5s").ends_with(0);
+}
+
+/// A keeper that was frozen gives its lock up all the same.
+#[test]
+fn a_frozen_keeper() {
+    let (_disk, m) = mounted("frozen");
+    let keeper = m.record("-run-m").unwrap()["keeper"]["pid"].clone();
+    m.sh(&format!("kill -STOP {keeper}"));
+    let run = m.run("fs-release /run/m");
+    assert_eq!(event(run.ends_with(0), "released")["changed"], json!(true));
+    assert!(!m.runs(&keeper));
 }
 
 #[test]

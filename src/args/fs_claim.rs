@@ -11,7 +11,7 @@ use crate::cli::{Error, Failure, OutputArgs, Tool, duration};
 use crate::heartbeat::settings::node;
 use crate::storage::guard::Kind;
 use crate::storage::keeper::OnLost;
-use crate::storage::lease::Terms;
+use crate::storage::lease::{MANUAL as LEASE, Terms};
 use crate::storage::mount::{is_bind, options};
 use crate::storage::take::Wanted;
 
@@ -147,16 +147,25 @@ impl Tool for FsClaim {
     }
 }
 
-/// Its manual page.
-pub const MANUAL: Manual = Manual {
-    details: &[
-        "Takes the claim that --guard names, checks the file system where --fsck asks for it, and mounts it; the arguments \
+/// What the page says, with what the lease has to say of itself.
+const DETAILS: [&str; OWN.len() + LEASE.len()] = {
+    let mut all = [""; OWN.len() + LEASE.len()];
+    let mut n = 0;
+    while n < all.len() {
+        all[n] = if n < OWN.len() { OWN[n] } else { LEASE[n - OWN.len()] };
+        n += 1;
+    }
+    all
+};
+
+const OWN: &[&str] = &[
+    "Takes the claim that --guard names, checks the file system where --fsck asks for it, and mounts it; the arguments \
          stand in the order of a Filesystem resource in haresources. Done twice it is done once: the second time says so \
          with changed false. A claim that another node holds is status 1 with its name in holder, and nothing is mounted; \
          so is something else that is mounted there, a device that this machine has mounted elsewhere, and a file system \
          that has become read-only. Each step has a deadline. What this call has done is undone where a later step fails; \
          a mount that hangs keeps its claim until it is known not to come any more.",
-        "The claim is as strong as the field strength says: none; advisory, kept among those who ask for it; lease, where a \
+    "The claim is as strong as the field strength says: none; advisory, kept among those who ask for it; lease, where a \
          watchdog resets a machine that cannot renew it; enforced, by the storage itself. --guard flock holds a lock file, \
          and on a file system that is not shared excludes others on this machine only. --guard lease keeps a record on a \
          small file or block device that all nodes reach. --guard drbd makes the resource primary, and fs-release makes it \
@@ -164,18 +173,21 @@ pub const MANUAL: Manual = Manual {
          reserves it, write exclusive for registrants only: the disk then refuses the writes of all others. \
          --take-over preempts another node and aborts its commands. The key of a registration is made of the \
          node's name; a node registers anew each time.",
-        "A lock or a lease is held by a keeper, a process that this command leaves behind (fs-keeper in a list of \
+    "A lock or a lease is held by a keeper, a process that this command leaves behind (fs-keeper in a list of \
          processes). It ends when the file system is gone, by fs-release or by umount. SIGTERM makes it unmount and end; \
          while the mount is in use it stays. When a lease is lost it does what --on-lost says: release unmounts, and where \
          somebody holds the mount kills them; kill does so at once; reboot resets the machine where neither helps. It \
          writes the event lost, and what it did, to the system's log. Do not start it from a service that kills all \
          processes of its group when it stops.",
-        "A keeper that is killed takes its lock with it, while the mount stays. Called again, this command then takes the \
+    "A keeper that is killed takes its lock with it, while the mount stays. Called again, this command then takes the \
          claim again, or says with status 1 that the file system is mounted here without one. --status tells such a mount \
          from a sound one (status 75).",
-        crate::storage::lease::MANUAL,
-        "What was claimed stands in /run/takeover/fs, one file a mount point, which nobody else may be able to write.",
-    ],
+    "What was claimed stands in /run/takeover/fs, one file a mount point, which nobody else may be able to write.",
+];
+
+/// Its manual page.
+pub const MANUAL: Manual = Manual {
+    details: &DETAILS,
     statuses: &[
         (0, "claimed and mounted; with --status: so it is"),
         (1, "somebody else has the claim, or the place; with --status: it is not mounted"),

@@ -170,7 +170,9 @@ pub fn tethered_command(
 fn start(command: &mut Command) -> Result<Child, AsideError> {
     use std::os::unix::process::CommandExt;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    Ok(command.env("LC_ALL", "C").spawn()?)
+    // cron and scripts do not always have the folders of the system's own commands.
+    let path = std::env::var("PATH").unwrap_or_default();
+    Ok(command.env("PATH", format!("{path}:/usr/sbin:/sbin:/usr/bin:/bin")).env("LC_ALL", "C").spawn()?)
 }
 
 fn follow(mut child: Child, deadline: Instant) -> Result<Ran, AsideError> {

@@ -14,21 +14,21 @@ use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{pipe2, read};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::StorageError;
 use super::device::Device;
-use super::guard::{Got, Held, Outcome, flock};
+use super::guard::{Got, Held, Outcome, failure_to_json, flock};
 use super::holders::plan::Plan;
 use super::lease::{self, Acquired, News, Terms};
 use super::mount::remains;
 use super::mountinfo::{Mount, Table};
 use super::news::{About, log};
 use super::process::Process;
-use super::record::Place;
+use super::record::{self, Place};
 use super::release::{Way, Went, let_go};
 use crate::cli::child;
-use crate::cli::exit::{ExitStyle, Fault};
+use crate::cli::exit::Fault;
 use crate::cli::wait::{Signals, Waiter};
 use crate::clock::Instant;
 
@@ -134,44 +134,13 @@ fn first_line(pipe: &OwnedFd, deadline: Instant) -> io::Result<Option<Vec<u8>>> 
 }
 
 fn answer(line: &[u8]) -> Result<Outcome, StorageError> {
-    let died = || StorageError::new(Fault::Internal, "system", "the keeper ended without an answer");
-    let value: Value = serde_json::from_slice(line).map_err(|_| died())?;
-    let text = |v: &Value| v.as_str().map(str::to_owned);
-    if let Some(got) = value.get("got") {
-        let (strength, cause) = (text(&got["strength"]).ok_or_else(died)?, text(&got["cause"]).ok_or_else(died)?);
-        return Ok(Outcome::Got(Got { strength, cause, changed: true }));
-    }
-    if let Some(held) = value.get("held") {
-        let cause = text(&held["cause"]).ok_or_else(died)?;
-        return Ok(Outcome::Held(Held { holder: text(&held["holder"]), cause, hint: text(&held["hint"]) }));
-    }
-    let error = value.get("error").ok_or_else(died)?;
-    let faults = [Fault::Usage, Fault::Unavailable, Fault::Undetermined, Fault::Permission, Fault::Configuration];
-    let fault = faults.into_iter().find(|f| error["status"] == ExitStyle::Native.fault(*f));
-    let message = text(&error["message"]).ok_or_else(died)?;
-    let mut failure = StorageError::new(fault.unwrap_or(Fault::Internal), "claim-failed", message);
-    failure.hint = text(&error["hint"]);
-    Err(failure)
+    Outcome::from_json(&serde_json::from_slice(line).unwrap_or_default())
 }
 
 fn tell(told: &OwnedFd, value: &Value) {
     if let Ok(copy) = told.try_clone() {
         let _ = File::from(copy).write_all(format!("{value}\n").as_bytes());
     }
-}
-
-fn tell_outcome(told: &OwnedFd, outcome: &Outcome) {
-    tell(
-        told,
-        &match outcome {
-            Outcome::Got(got) => json!({"got": {"strength": got.strength, "cause": got.cause}}),
-            Outcome::Held(held) => json!({"held": {"holder": held.holder, "cause": held.cause, "hint": held.hint}}),
-        },
-    );
-}
-
-fn tell_error(told: &OwnedFd, fault: Fault, message: &str, hint: Option<&str>) {
-    tell(told, &json!({"error": {"status": ExitStyle::Native.fault(fault), "message": message, "hint": hint}}));
 }
 
 /// What is held.
@@ -190,11 +159,11 @@ fn run(post: &Post, told: &OwnedFd, end: &OwnedFd) {
     let hold = match &post.guarding {
         Guarding::Flock(file) => match flock::acquire(file, &post.node, &post.device.source()) {
             Ok((outcome, lock)) => {
-                tell_outcome(told, &outcome);
+                tell(told, &outcome.to_json());
                 lock.map(Hold::Lock)
             }
             Err(e) => {
-                tell_error(told, e.fault, &e.message, e.hint.as_deref());
+                tell(told, &failure_to_json(e.fault, e.code, &e.message, e.hint.as_deref()));
                 None
             }
         },
@@ -202,18 +171,18 @@ fn run(post: &Post, told: &OwnedFd, end: &OwnedFd) {
             Ok(Acquired::Held(keeper)) => {
                 let cause = format!("the lease on {} is this node's", terms.device.display());
                 let got = Got { strength: terms.strength().to_owned(), cause, changed: true };
-                tell_outcome(told, &Outcome::Got(got));
+                tell(told, &Outcome::Got(got).to_json());
                 Some(Hold::Lease(keeper, *on_lost))
             }
             Ok(Acquired::Refused(holder)) => {
                 let cause = format!("{} holds the lease on {}", holder.node, terms.device.display());
                 let hint = Some("release it there: fs-release MOUNTPOINT".to_owned());
-                tell_outcome(told, &Outcome::Held(Held { holder: Some(holder.node), cause, hint }));
+                tell(told, &Outcome::Held(Held { holder: Some(holder.node), cause, hint }).to_json());
                 None
             }
             Ok(Acquired::Interrupted) => None,
             Err(e) => {
-                tell_error(told, e.fault(), &e.to_string(), e.hint().as_deref());
+                tell(told, &failure_to_json(e.fault(), e.code(), &e.to_string(), e.hint().as_deref()));
                 None
             }
         },
@@ -299,12 +268,17 @@ impl Keeping<'_> {
 
     /// Whether the file system lives nowhere any more.
     fn gone(&self) -> bool {
-        let Some(seen) = &self.seen else { return true };
-        if matches!(self.post.device, Device::Bind(_)) {
-            return true; // what is bound has a life of its own
-        }
+        // A mount may have come and been hidden again while this process did not run, so that it never saw it.
+        let noted = || record::look(&self.post.mountpoint).ok().flatten().and_then(|r| r.dev);
+        let dev = match (&self.post.device, &self.seen) {
+            (Device::Bind(_), _) => return true, // what is bound has a life of its own
+            (_, Some(seen)) => Some(seen.dev),
+            (Device::Block { number, .. }, None) => Some(*number),
+            (Device::File(_) | Device::Name(_), None) => noted(),
+        };
+        let Some(dev) = dev else { return true };
         let deadline = Instant::now() + ATTEMPT;
-        remains(seen.dev, self.post.device.block(), deadline, ATTEMPT).is_ok_and(|r| r.none())
+        remains(dev, self.post.device.block(), deadline, ATTEMPT).is_ok_and(|r| r.none())
     }
 
     fn renew(&mut self) {
@@ -372,21 +346,5 @@ fn forget(mountpoint: &Path) {
         && record.keeper == me
     {
         let _ = place.remove();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_keeper_tells() {
-        let got = answer(br#"{"got":{"strength":"advisory","cause":"c"}}"#).expect("an answer");
-        assert!(matches!(got, Outcome::Got(Got { changed: true, .. })));
-        let held = answer(br#"{"held":{"holder":"ha1","cause":"c","hint":null}}"#).expect("an answer");
-        assert!(matches!(held, Outcome::Held(Held { holder: Some(_), hint: None, .. })));
-        let error = answer(br#"{"error":{"status":77,"message":"m","hint":"h"}}"#).expect_err("an error");
-        assert_eq!((error.fault, error.hint.as_deref()), (Fault::Permission, Some("h")));
-        assert!(answer(b"").is_err() && answer(b"{}").is_err() && answer(b"[1]").is_err());
     }
 }

@@ -8,8 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::StorageError;
 use super::device::{lexical, number_of, resolve};
-use super::guard::scsi_pr::{self, ScsiDisk};
-use super::guard::{Held, Kind, drbd};
+use super::guard::{Held, Kind, Outcome, drbd, scsi_pr};
 use super::holders::Holder;
 use super::holders::plan::{Plan, Step};
 use super::holders::proc::holders;
@@ -113,7 +112,7 @@ pub fn let_go(about: &About, mount: &Mount, way: &Way, say: &mut Say) -> Result<
         return Ok(Went::Busy { holders: 0, mounts, cause, hint });
     }
     let spared = protected();
-    let mut found = seek(about, mount, way, &spared, say)?;
+    let (mut found, mut exact) = seek(about, mount, way, &spared, say)?;
     if let Some(plan) = &way.kill
         && kill(about, mount, plan, way, &spared, say)?
     {
@@ -126,19 +125,28 @@ pub fn let_go(about: &About, mount: &Mount, way: &Way, say: &mut Say) -> Result<
         };
     }
     if way.kill.is_some() {
-        found = seek(about, mount, way, &spared, say)?;
+        (found, exact) = seek(about, mount, way, &spared, say)?;
     }
-    let (cause, hint) = explain(&found, &spared, way.kill.is_some());
+    let (mut cause, hint) = explain(&found, &spared, way.kill.is_some());
+    if !exact {
+        cause.push_str("; it does not answer, so that only open files, folders and programs were looked at");
+    }
     Ok(Went::Busy { holders: found.len(), mounts, cause, hint })
 }
 
-/// Who holds it, told one by one.
-fn seek(about: &About, mount: &Mount, way: &Way, spared: &HashSet<i32>, say: &mut Say) -> Result<Vec<Holder>, Error> {
-    let (found, _) = holders(mount, way.deadline, way.timeout)?;
+/// Who holds it, told one by one; and whether that could be asked of the files themselves.
+fn seek(
+    about: &About,
+    mount: &Mount,
+    way: &Way,
+    spared: &HashSet<i32>,
+    say: &mut Say,
+) -> Result<(Vec<Holder>, bool), Error> {
+    let (found, exact) = holders(mount, way.deadline, way.timeout)?;
     for holder in &found {
         say(about.holder(holder, is_spared(holder, spared)))?;
     }
-    Ok(found)
+    Ok((found, exact))
 }
 
 fn is_spared(holder: &Holder, spared: &HashSet<i32>) -> bool {
@@ -355,7 +363,7 @@ impl Releasing<'_> {
         }
         output.emit(self.about.unmounted(&event, lazy))?;
         // Of what we mounted nothing may be left; of what somebody else did, other places are none of our business.
-        if let Some(left) = remains.filter(|_| lazy || self.record.as_ref().is_some_and(|r| !r.bind)) {
+        if let Some(left) = remains.filter(|_| lazy || self.record.is_some()) {
             let hint = "release it there too, or end who uses it; then fs-release again";
             output.emit(self.about.busy(0, &[], &left, Some(hint)))?;
             return Ok(Answer::No);
@@ -366,7 +374,8 @@ impl Releasing<'_> {
     /// What is left of the file system, in words.
     fn remains(&self, mount: Option<&Mount>, lazy: bool) -> Result<Option<String>, Error> {
         let dev = mount.map(|m| m.dev).or_else(|| self.record.as_ref().and_then(|r| r.dev));
-        let Some(dev) = dev else { return Ok(None) };
+        let bind = self.record.as_ref().is_some_and(|r| r.bind);
+        let Some(dev) = dev.filter(|_| !bind) else { return Ok(None) };
         let source = mount.map(|m| m.source.clone()).or_else(|| self.record.as_ref().map(|r| r.device.clone()));
         // Only a device that is the file system's can prove anything; its name may be on a disk that is gone.
         let source = source.map(PathBuf::from).filter(|s| s.starts_with("/dev") && number_of(s).is_some());
@@ -448,10 +457,13 @@ pub fn give_up(
             true => (true, "made secondary"),
             false => (false, "it was secondary already"),
         },
-        Kind::ScsiPr => match scsi_pr::give_up(&mut ScsiDisk::open(Path::new(object))?, &record.node)? {
-            true => (true, "this node is no longer registered"),
-            false => (false, "another node had taken it over"),
-        },
+        Kind::ScsiPr => {
+            let order = scsi_pr::Order::GiveUp;
+            match scsi_pr::ask(Path::new(object), &record.node, order, (deadline, timeout))? {
+                Outcome::Got(got) if got.changed => (true, "this node is no longer registered"),
+                _ => (false, "another node had taken it over"),
+            }
+        }
     })
 }
 

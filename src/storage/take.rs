@@ -9,8 +9,7 @@ use super::StorageError;
 use super::aside::{AsideError, tethered_command};
 use super::claim::{Claim, Decision, Found, decide};
 use super::device::{self, Device, lexical};
-use super::guard::scsi_pr::{self, ScsiDisk};
-use super::guard::{Got, Held, Kind, Outcome, drbd, flock};
+use super::guard::{Got, Held, Kind, Outcome, drbd, flock, scsi_pr};
 use super::keeper::{self, Guarding, OnLost, Post};
 use super::lease::{self, Terms};
 use super::mount::{self, Order, is_bind, wants_read_only};
@@ -74,6 +73,9 @@ impl Wanted {
         }
     }
 }
+
+/// How long a keeper is waited for after a failure: with nothing left to hold it ends at once.
+const TO_UNDO: Duration = Duration::from_secs(2);
 
 /// What was found on this machine.
 struct Here {
@@ -186,7 +188,7 @@ impl Taking<'_> {
                 Claimed { got, keeper: old.and_then(|r| r.keeper), tether: None }
             }
             Claim::TakeAfterKeeper => {
-                self.wait_for_keeper(old.and_then(|r| r.keeper))?;
+                self.wait_for_keeper(old.and_then(|r| r.keeper), self.deadline)?;
                 match self.claim()? {
                     Ok(claimed) => claimed,
                     Err(held) => return self.refused(held, false, output),
@@ -313,6 +315,25 @@ impl Taking<'_> {
     }
 
     fn claim(&self) -> Result<Result<Claimed, Held>, Error> {
+        let noted = self.here.found.record.is_some();
+        let without_keeper = matches!(self.wanted.guard, Kind::Drbd | Kind::ScsiPr);
+        if without_keeper && !noted {
+            // Before it is asked for: should this process be killed meanwhile, fs-release knows what to give up.
+            let got = Got { strength: "none".to_owned(), cause: String::new(), changed: true };
+            self.note(&Claimed { got, keeper: None, tether: None }, self.here.mounted.as_ref())?;
+        }
+        let claimed = self.ask();
+        if let Err(Error::Failure(e)) = &claimed
+            && e.fault != Fault::Undetermined
+            && without_keeper
+            && !noted
+        {
+            self.place.remove()?;
+        }
+        claimed
+    }
+
+    fn ask(&self) -> Result<Result<Claimed, Held>, Error> {
         let alone = |outcome| match outcome {
             Outcome::Got(got) => Ok(Claimed { got, keeper: None, tether: None }),
             Outcome::Held(held) => Err(held),
@@ -324,8 +345,9 @@ impl Taking<'_> {
                 return Ok(alone(resource.promote()?));
             }
             (Kind::ScsiPr, _) => {
-                let mut disk = ScsiDisk::open(Path::new(&self.here.device.source()))?;
-                return Ok(alone(scsi_pr::acquire(&mut disk, &self.wanted.node, self.wanted.take_over)?));
+                let order = if self.wanted.take_over { scsi_pr::Order::TakeOver } else { scsi_pr::Order::Acquire };
+                let (disk, bounds) = (self.here.device.source(), (self.deadline, self.wanted.timeout));
+                return Ok(alone(scsi_pr::ask(Path::new(&disk), &self.wanted.node, order, bounds)?));
             }
             (Kind::Lease, Some((terms, on_lost))) => Guarding::Lease(terms.clone(), *on_lost),
             (Kind::Flock | Kind::Lease, _) => Guarding::Flock(lock_file(self.wanted, &self.here.device)),
@@ -351,10 +373,10 @@ impl Taking<'_> {
     }
 
     /// A keeper without a mount ends by itself.
-    fn wait_for_keeper(&self, keeper: Option<Process>) -> Result<(), StorageError> {
+    fn wait_for_keeper(&self, keeper: Option<Process>, deadline: Instant) -> Result<(), StorageError> {
         let failed = |e| StorageError::io("an earlier keeper", &e);
         let Some(fd) = keeper.map(Process::open).transpose().map_err(failed)?.flatten() else { return Ok(()) };
-        if wait_for_end(&[fd], self.deadline).map_err(failed)? {
+        if wait_for_end(&[fd], deadline).map_err(failed)? {
             return Ok(());
         }
         let pid = keeper.map_or(0, |k| k.pid);
@@ -408,7 +430,7 @@ impl Taking<'_> {
         drop(tether);
         let gone = match keeper {
             _ if !got.changed => true,
-            Some(_) => self.wait_for_keeper(keeper).is_ok(),
+            Some(_) => self.wait_for_keeper(keeper, Instant::now() + TO_UNDO).is_ok(),
             None => self.place.read().ok().flatten().is_none_or(|record| {
                 give_up(&record, None, (Instant::now() + self.wanted.timeout, self.wanted.timeout)).is_ok()
             }),
@@ -497,8 +519,8 @@ fn would_get(wanted: &Wanted, here: &Here) -> Result<Outcome, Error> {
             drbd::Resource::find(named, Path::new(&wanted.device), deadline, wanted.timeout)?.would_promote()?
         }
         (Kind::ScsiPr, _) => {
-            let mut disk = ScsiDisk::open(Path::new(&here.device.source()))?;
-            scsi_pr::would_acquire(&mut disk, &wanted.node, wanted.take_over)?
+            let order = scsi_pr::Order::Look { take_over: wanted.take_over };
+            scsi_pr::ask(Path::new(&here.device.source()), &wanted.node, order, (deadline, wanted.timeout))?
         }
         (Kind::Lease, Some((terms, _))) => {
             let seen = lease::inspect(&terms.device, Duration::ZERO).map_err(from_lease)?;

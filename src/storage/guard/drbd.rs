@@ -40,7 +40,15 @@ impl Roles {
 pub fn primary_peer(status: &str) -> Option<String> {
     let peers = status.lines().filter(|line| line.starts_with(' '));
     let mut names = peers.filter(|line| line.contains("role:Primary")).filter_map(|l| l.split_whitespace().next());
-    names.next().filter(|name| !name.contains(':')).map(str::to_owned)
+    // DRBD 8.4 knows its peer by no name.
+    names.next().filter(|name| !name.contains(':') && *name != "peer").map(str::to_owned)
+}
+
+/// The one other node of a resource, from `drbdadm dump`: a line `on ha2 {` for each.
+pub fn other_node(dump: &str, own: &str) -> Option<String> {
+    let nodes = dump.lines().filter_map(|line| line.trim().strip_prefix("on ")?.strip_suffix('{').map(str::trim));
+    let mut others = nodes.map(|name| name.trim_matches('"')).filter(|node| *node != own);
+    others.next().filter(|_| others.next().is_none()).map(str::to_owned)
 }
 
 /// The resource of a device, where its name shows it: `/dev/drbd/by-res/r0/0`, or `minor-0` of `/dev/drbd0`.
@@ -187,7 +195,11 @@ impl Resource {
 
     fn held(&self, words: Option<&str>) -> Held {
         let status = self.drbdadm(&["status", &self.name]).map(|ran| ran.stdout).unwrap_or_default();
-        let holder = primary_peer(&status);
+        let holder = primary_peer(&status).or_else(|| {
+            let dump = self.drbdadm(&["dump", &self.name]).map(|ran| ran.stdout).unwrap_or_default();
+            let own = nix::unistd::gethostname().ok()?;
+            other_node(&dump, &own.to_string_lossy())
+        });
         let who = holder.as_deref().unwrap_or("the peer");
         let words = words.map_or_else(String::new, |w| format!(": {w}"));
         let cause = format!("{who} is primary of {}{words}", self.name);
@@ -224,6 +236,10 @@ mod tests {
     fn texts() {
         let nine = "r0 role:Secondary\n  disk:UpToDate\n  ha2 role:Primary\n    peer-disk:UpToDate\n";
         assert_eq!(primary_peer(nine), Some("ha2".to_owned()));
+        assert_eq!(primary_peer("r0 role:Secondary\n  disk:UpToDate\n  peer role:Primary\n"), None);
+        let dump = "resource r0 {\n    on ha1 {\n    }\n    on \"ha2\" {\n    }\n    net {\n    }\n}\n";
+        assert_eq!(other_node(dump, "ha1"), Some("ha2".to_owned()));
+        assert_eq!((other_node(dump, "ha3"), other_node("", "x")), (None, None), "which of two is not known");
         assert_eq!(primary_peer("r0 role:Primary\n  disk:UpToDate\n"), None);
         assert!(another("0: State change failed: (-1) Multiple primaries not allowed by config"));
         assert!(!another("0: State change failed: (-2) Need access to UpToDate data"));

@@ -9,13 +9,16 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_uchar, c_uint, c_ushort, c_void};
 
 use super::pr_codec::{self, Ask, Reservation, Sense, WRITE_EXCLUSIVE_REGISTRANTS_ONLY, key_of, name_of};
-use super::{Got, Held, Outcome};
+use super::{Got, Held, Outcome, failure_to_json};
+use crate::clock::Instant;
 use crate::storage::StorageError;
+use crate::storage::aside::aside;
 
 /// `PR_WRITE_EXCLUSIVE_REG_ONLY` of linux/pr.h, which counts in another way than the disk.
 const KIND: u32 = 3;
@@ -185,10 +188,12 @@ impl ScsiDisk {
     fn done(&self, what: &str, result: nix::Result<c_int>) -> Result<bool, StorageError> {
         match result {
             Ok(0) => Ok(true),
-            Ok(0x18) | Err(Errno::EBADE) => Ok(false), // RESERVATION CONFLICT, as older and newer kernels hand it on
+            // RESERVATION CONFLICT, in the lowest byte of what the kernel hands on, or as an errno of newer ones.
+            Ok(status) if status & 0xff == 0x18 => Ok(false),
+            Err(Errno::EBADE) => Ok(false),
             Ok(status) => {
                 let message = format!("{}: {what}: the disk says status {status:#x}", self.name);
-                Err(StorageError::unavailable("reservation", message))
+                Err(StorageError::unavailable("reservation", message).hint("the kernel says more: dmesg"))
             }
             Err(errno) => Err(self.failed(what, errno)),
         }
@@ -237,7 +242,9 @@ impl Disk for ScsiDisk {
     }
 
     fn preempt(&mut self, key: u64, old: u64) -> Result<bool, StorageError> {
-        let order = PrPreempt { old_key: old, new_key: key, kind: KIND, flags: 0 };
+        // Contrary to what the names say, the kernel hands the first on as the key of who asks, and the second as the one that
+        // is to go: to the disk the other way round is a conflict.
+        let order = PrPreempt { old_key: key, new_key: old, kind: KIND, flags: 0 };
         // SAFETY: as above.
         let result = unsafe { ioctls::preempt_abort(self.file.as_raw_fd(), &raw const order) };
         self.done("preempt and abort", result)
@@ -254,23 +261,20 @@ impl Disk for ScsiDisk {
 pub fn acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result<Outcome, StorageError> {
     let key = key_of(node);
     let before = disk.reservation()?;
-    let registered = disk.keys()?;
-    let ours = before.is_some_and(|r| r.key == key && r.kind == WRITE_EXCLUSIVE_REGISTRANTS_ONLY);
-    if let Some(other) = foreign(&registered, before, key)
+    let ours = before.is_some_and(|r| is_ours(r, key));
+    if let Some(other) = foreign(before, key)
         && !take_over
     {
         return Ok(Outcome::Held(held(other)));
     }
-    disk.register(key)?;
-    let taken = fence(disk, key, before)?;
-    // What counts is what the disk says now: another node may have done the same at the same time.
-    let (now, registered) = (disk.reservation()?, disk.keys()?);
-    let mine = now.is_some_and(|r| r.key == key && r.kind == WRITE_EXCLUSIVE_REGISTRANTS_ONLY);
-    if let Some(other) = foreign(&registered, now, key).or((!taken || !mine).then_some(now.map_or(0, |r| r.key))) {
-        if !mine {
-            disk.register(0)?;
-        }
-        return Ok(Outcome::Held(held(other)));
+    let after = fence(disk, key, before);
+    let mine = matches!(after, Ok(Some(r)) if is_ours(r, key));
+    if !mine && !ours {
+        let _ = disk.register(0); // it may have been registered even where that failed; what counts is told below
+    }
+    let after = after?;
+    if !mine {
+        return Ok(Outcome::Held(held(after.map_or(0, |r| r.key))));
     }
     let cause = match (ours, before) {
         (true, _) => "registered anew; it was reserved for this node already".to_owned(),
@@ -280,60 +284,58 @@ pub fn acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result<Outco
     Ok(Outcome::Got(Got { strength: "enforced".into(), cause, changed: !ours }))
 }
 
+fn is_ours(reservation: Reservation, key: u64) -> bool {
+    reservation.key == key && reservation.kind == WRITE_EXCLUSIVE_REGISTRANTS_ONLY
+}
+
 /// What [`acquire`] would come to, from reading alone.
 ///
 /// # Errors
 /// When the disk does not answer.
 pub fn would_acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result<Outcome, StorageError> {
     let key = key_of(node);
-    let (now, registered) = (disk.reservation()?, disk.keys()?);
-    let ours = now.is_some_and(|r| r.key == key);
-    let cause = match foreign(&registered, now, key) {
+    let now = disk.reservation()?;
+    let cause = match foreign(now, key) {
         Some(other) if !take_over => return Ok(Outcome::Held(held(other))),
         Some(other) => format!("would be taken over from {}", name_of(other)),
-        None => "nobody else is registered".to_owned(),
+        None => "nobody else has reserved it".to_owned(),
     };
-    Ok(Outcome::Got(Got { strength: "enforced".into(), cause, changed: !ours }))
+    let changed = !now.is_some_and(|r| is_ours(r, key));
+    Ok(Outcome::Got(Got { strength: "enforced".into(), cause, changed }))
 }
 
-/// Makes the reservation ours and takes all other keys off.
-fn fence(disk: &mut dyn Disk, key: u64, before: Option<Reservation>) -> Result<bool, StorageError> {
-    match before {
-        Some(r) if r.key == key && r.kind == WRITE_EXCLUSIVE_REGISTRANTS_ONLY => {}
+/// Registers, makes the reservation ours, and takes all other keys off, which could write too. What counts is what the
+/// disk says in the end: another node may do the same at the same time, and only one of the two reserves.
+fn fence(disk: &mut dyn Disk, key: u64, before: Option<Reservation>) -> Result<Option<Reservation>, StorageError> {
+    disk.register(key)?;
+    let done = match before {
+        Some(r) if is_ours(r, key) => true,
         Some(r) if r.key == key => {
             disk.release(key)?;
-            if !disk.reserve(key)? {
-                return Ok(false);
-            }
+            disk.reserve(key)?
         }
-        Some(r) => {
-            if !disk.preempt(key, r.key)? {
-                return Ok(false);
-            }
-        }
-        None => {
-            if !disk.reserve(key)? {
-                return Ok(false);
-            }
+        Some(r) => disk.preempt(key, r.key)?,
+        None => disk.reserve(key)?,
+    };
+    if done {
+        let others: Vec<u64> = disk.keys()?.into_iter().filter(|k| *k != key).collect();
+        for other in others {
+            disk.preempt(key, other)?; // one that has left meanwhile is a conflict, and fine
         }
     }
-    let others: Vec<u64> = disk.keys()?.into_iter().filter(|k| *k != key).collect();
-    for other in others {
-        disk.preempt(key, other)?; // whoever is left is seen when it is read again
-    }
-    Ok(true)
+    disk.reservation()
 }
 
-/// Somebody else who could write, the holder of the reservation first.
-fn foreign(keys: &[u64], reservation: Option<Reservation>, key: u64) -> Option<u64> {
-    let holder = reservation.map(|r| r.key).filter(|k| *k != key);
-    holder.or_else(|| keys.iter().copied().find(|k| *k != key))
+/// Somebody else whose reservation it is. Whoever is registered and has not reserved keeps nobody away: a node that was
+/// interrupted, or one that is about to find out that it came second.
+fn foreign(reservation: Option<Reservation>, key: u64) -> Option<u64> {
+    reservation.map(|r| r.key).filter(|k| *k != key)
 }
 
 fn held(by: u64) -> Held {
     let holder = name_of(by);
     Held {
-        cause: format!("{holder} is registered with the disk, or has reserved it"),
+        cause: format!("{holder} has reserved the disk"),
         hint: Some(format!("release it there, or if {holder} is known to be dead take it over: --take-over")),
         holder: Some(holder),
     }
@@ -354,6 +356,46 @@ pub fn give_up(disk: &mut dyn Disk, node: &str) -> Result<bool, StorageError> {
     }
     disk.register(0)?;
     Ok(true)
+}
+
+/// What is asked of a disk from outside, in a child: a disk may not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// [`acquire`].
+    Acquire,
+    /// [`acquire`], with take-over.
+    TakeOver,
+    /// [`would_acquire`].
+    Look {
+        /// With take-over.
+        take_over: bool,
+    },
+    /// [`give_up`]: not changed means that it was not ours any more.
+    GiveUp,
+}
+
+/// Carries an order out, with a deadline.
+///
+/// # Errors
+/// When the disk does not do as it is told, or not in time.
+pub fn ask(path: &Path, node: &str, order: Order, bounds: (Instant, Duration)) -> Result<Outcome, StorageError> {
+    let (deadline, timeout) = bounds;
+    let work = || {
+        let outcome = ScsiDisk::open(path).and_then(|mut disk| match order {
+            Order::Acquire => acquire(&mut disk, node, false),
+            Order::TakeOver => acquire(&mut disk, node, true),
+            Order::Look { take_over } => would_acquire(&mut disk, node, take_over),
+            Order::GiveUp => give_up(&mut disk, node)
+                .map(|changed| Outcome::Got(Got { strength: String::new(), cause: String::new(), changed })),
+        });
+        match outcome {
+            Ok(outcome) => outcome.to_json(),
+            Err(e) => failure_to_json(e.fault, e.code, &e.message, e.hint.as_deref()),
+        }
+    };
+    let said = aside(deadline, work);
+    let what = || format!("the reservation of {}", path.display());
+    Outcome::from_json(&said.map_err(|e| StorageError::aside(&what(), timeout, e))?)
 }
 
 #[cfg(test)]

@@ -127,7 +127,11 @@ impl Device {
                 Sector::Blank | Sector::Foreign(_) => {}
             }
         }
-        if head.iter().all(|b| *b == 0) {
+        // Somebody blanked a lease, and its holder gave it up after that.
+        let note = head.get(BLOCK..).map(|block| record::parse(Kind::Note, block));
+        let ours = matches!(note, Some(Sector::Record(_) | Sector::Garbled(_)));
+        let clean = |bytes: Option<&[u8]>| bytes.is_some_and(|bytes| bytes.iter().all(|b| *b == 0));
+        if clean(head.get(..BLOCK)) && (ours || clean(head.get(BLOCK..SIZE))) && clean(head.get(SIZE..)) {
             return Ok(());
         }
         let what = match (record::recognise(&head), record::parse(Kind::Lease, &head)) {

@@ -165,8 +165,6 @@ impl Tenure {
                     false => self.again(now, "the lease could not be written"),
                 }
             }
-            // The end came while it was under way.
-            Phase::Over => self.strayed = true,
             other => self.phase = other,
         }
     }

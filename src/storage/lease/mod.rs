@@ -9,7 +9,8 @@
 //! | [`device`] | direct input and output in a process of its own |
 //! | [`watchdog`] | what resets the machine |
 //!
-//! Here: the edge that joins them. What is mounted, and what to do when the lease is lost, is the caller's.
+//! Here: the edge that joins them. What is mounted, and what to do when the lease is lost, is the caller's; [`MANUAL`]
+//! says what that is worth.
 //!
 //! # Use
 //!
@@ -608,5 +609,44 @@ impl From<LeaseError> for Failure {
     }
 }
 
-/// What a mount that outlives its keeper can do, and what closes it: for manual pages.
-pub const MANUAL: &str = "";
+/// What a mount that outlives its keeper can do, and what closes it: paragraphs for manual pages.
+pub const MANUAL: &[&str] = &[
+    "What a lease is worth. Of any number of nodes, at most one believes at any time that it holds the lease, however long \
+     processes stop and however slow the device is, as long as all nodes use the same --lease, clocks run right to 1 % and \
+     the device keeps what it acknowledged. A node that cannot renew the lease knows so a margin (a quarter of the lease) \
+     before anybody else can have it: it reports `lost`, and --on-lost has that time to unmount.",
+    "What it is not worth by itself. The lease ends with its keeper; the mount does not. A keeper that was killed \
+     (SIGKILL, out of memory) or frozen (SIGSTOP, a stopped control group, a machine without memory or processor time) \
+     unmounts nothing, and the kernel goes on to write: programs that have files open, pages that are not yet on the \
+     disk, the journal. When the lease has run out, another node rightly mounts the same file system, and two kernels \
+     write to it that know nothing of each other. A file system that is not made for this (ext4, XFS, Btrfs) is then \
+     destroyed, possibly days before anybody notices. An unmount by --on-lost that hangs on a dead device ends in the same \
+     state. So without a watchdog the strength is called `advisory`: the lease keeps well-behaved nodes apart and nothing \
+     more.",
+    "The watchdog closes most of it. With --watchdog the keeper pets it after each renewal that it has read back, and only \
+     if it would then bite before the end of the lease; it is set to nine tenths of the lease, rounded down to whole \
+     seconds. A keeper that is killed, frozen or starved pets no more, and the machine is reset while nobody else can have \
+     the lease yet; what was not written by then never will be. It is ended only when the storage is unmounted. Where the \
+     margin is a quarter and the lease at least 5 s, it bites after `lost`, so that --on-lost gets its chance first. softdog \
+     needs a kernel that still runs; a watchdog in hardware (iTCO_wdt, ipmi_watchdog, i6300esb) does not, and is better. \
+     It does not help where the kernel does not come to it: a virtual machine that its host pauses for longer than a \
+     lease, or saves and restores, goes on afterwards with mount and watchdog as if no time had passed; and a keeper \
+     that is stopped exactly between looking at the clock and petting, and then killed in the moment in which it \
+     continues, has petted once too late. nowayout=1 keeps others from ending it, but then an orderly release resets the machine too.",
+    "What closes it wholly keeps the old machine from writing, wherever it stopped. SCSI-3 persistent reservations \
+     (--guard scsi-pr): the disk itself refuses the writes of a node whose registration was preempted, also those that \
+     are still on their way. Fencing: the other machine is known to be off, or cut off from the storage, before anybody \
+     mounts; then the lease is a second opinion. DRBD (--guard drbd) with fencing of its own refuses to write on both sides. \
+     With one of them the lease may be left out.",
+    "The device of the lease. Each node needs direct access to the same 8192 bytes: a small logical unit or partition of \
+     the shared storage, or a file on a cluster file system or NFS. A file on a local disk, or a device that is replicated \
+     without waiting (DRBD protocol A), excludes nobody. Best it is on the same storage as the data, so that a node which \
+     loses the one loses the other. It must hold zeros at first (truncate -s 8192 FILE, or dd if=/dev/zero of=DEVICE \
+     bs=128k count=1); anything else is refused and never written to. The first use takes a whole lease, as does each one \
+     after a holder that did not give it up; after an orderly release the next one has it in a tenth to a sixth of a lease.",
+    "Choosing the lease. Fail-over takes 1.15 to 1.25 leases from the last renewal of a dead node. The storage may stop \
+     answering for up to three quarters of a lease less an eighth before a healthy node gives up; a tenth of the lease \
+     must be enough for one read and one write, or nobody ever gets it. Multipath and controllers that fail over for 30 s \
+     need a lease of a minute. A contender that was stopped for more than a lease between deciding to write and writing \
+     may write over the record of a healthy holder when it continues: that one then gives up, at once and in good order.",
+];

@@ -109,10 +109,11 @@ impl Terms {
         self.lease / 40
     }
 
-    /// What the watchdog is set to, in whole seconds as it counts them: four fifths of the lease. The last fifth is for
-    /// the way from the beginning of a renewal to the petting that follows it.
+    /// What the watchdog is set to, in whole seconds as it counts them: nine tenths of the lease. The last tenth is for
+    /// the way from the beginning of a renewal to the petting that follows it. From 5 s on, and with the usual margin, that
+    /// is after the end of belief, so that there is time for an unmount.
     pub(super) fn watchdog_timeout(&self) -> Duration {
-        Duration::from_secs((self.lease * 4 / 5).as_secs())
+        Duration::from_secs((self.lease * 9 / 10).as_secs())
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
     fn terms_that_make_no_sense() {
         let good = Terms::new("/dev/x", "ha1", Duration::from_secs(10));
         assert!(good.check().is_ok());
-        assert_eq!(good.watchdog_timeout(), Duration::from_secs(8));
+        assert_eq!(good.watchdog_timeout(), Duration::from_secs(9));
         let s = Duration::from_secs;
         for bad in [
             Terms { lease: s(4000), ..good.clone() },
@@ -151,6 +152,7 @@ mod tests {
             assert!(terms.check().is_ok());
             // A renewal that just comes in time is followed by a petting before the watchdog bites.
             assert!(terms.renew_every() + terms.window() * 3 < terms.watchdog_timeout());
+            assert!(seconds < 5 || terms.belief() < terms.watchdog_timeout());
         }
     }
 }

@@ -28,6 +28,8 @@ const QUIET: u64 = 4 * LEASE;
 struct Case {
     /// How fast each clock runs, in millionths: a bound of 1 % either way.
     rates: Vec<i64>,
+    /// Of each node, in thousandths of the lease.
+    margins: Vec<u32>,
     /// Of ten thousand inputs and outputs, so many are held up on each part of the way ...
     held_up: u64,
     /// ... and so many fail, are torn or are lost.
@@ -43,11 +45,13 @@ struct Case {
 
 fn cases() -> impl Strategy<Value = Case> {
     let rate = prop_oneof![Just(-10_000i64), Just(10_000), -10_000i64..=10_000];
-    let nodes = proptest::collection::vec(rate, 2..=5);
+    let margin = prop_oneof![Just(100u32), Just(250), 100u32..=500];
+    let nodes = proptest::collection::vec((rate, margin), 2..=5);
     let chances = (0u64..1500, 0u64..800, 0u64..800);
     (nodes, chances, 2u64..40, 3u64..80, any::<u64>()).prop_map(
-        |(rates, (held_up, faulty, late), harm_every, keep, seed)| Case {
-            rates,
+        |(nodes, (held_up, faulty, late), harm_every, keep, seed)| Case {
+            rates: nodes.iter().map(|n| n.0).collect(),
+            margins: nodes.iter().map(|n| n.1).collect(),
             held_up,
             faulty,
             late,
@@ -60,7 +64,7 @@ fn cases() -> impl Strategy<Value = Case> {
 
 enum Role {
     Down,
-    Contender(Contender),
+    Contender(Box<Contender>),
     Keeper {
         tenure: Box<Tenure>,
         /// In `tenures`.
@@ -80,6 +84,8 @@ struct Node {
     /// Counts starts, so that answers to a dead process reach nobody.
     life: u64,
     stopped_until: u64,
+    /// Its writes are acknowledged and lost.
+    lossy_until: u64,
     busy: bool,
     /// Of the timer that is set.
     alarm: u64,
@@ -189,6 +195,7 @@ impl World {
             role: Role::Down,
             life: 0,
             stopped_until: 0,
+            lossy_until: 0,
             busy: false,
             alarm: 0,
         });
@@ -346,8 +353,10 @@ impl World {
         node_.life += 1;
         node_.busy = false;
         node_.stopped_until = 0;
-        let terms = Terms::new("device", format!("n{node}"), Duration::from_micros(LEASE));
-        node_.role = Role::Contender(Contender::new(terms, nonce, now));
+        let lease = Duration::from_micros(LEASE);
+        let margin = lease / 1000 * self.case.margins[node];
+        let terms = Terms { margin, ..Terms::new("device", format!("n{node}"), lease) };
+        node_.role = Role::Contender(Box::new(Contender::new(terms, nonce, now)));
         self.turn(node);
     }
 
@@ -358,7 +367,11 @@ impl World {
         }
         self.at(next, Event::Harm);
         let node = self.below(self.nodes.len() as u64) as usize;
-        match self.below(5) {
+        match self.below(6) {
+            5 => {
+                self.nodes[node].lossy_until = self.now + self.below(LEASE);
+                self.unrest_until = self.unrest_until.max(self.nodes[node].lossy_until);
+            }
             0 => {
                 let back = self.now + self.below(3 * LEASE);
                 let node_ = &mut self.nodes[node];
@@ -397,7 +410,14 @@ impl World {
             Ask::Read if faulty => Answer::Read(None),
             Ask::Read => Answer::Read(Some(Image { lease: self.lease.clone(), note: self.note.clone() })),
             Ask::Write(kind, record, _) => {
-                let (whole, torn, said) = match if faulty { self.below(6) } else { 6 } {
+                let lossy = self.now < self.nodes[node].lossy_until;
+                let (whole, torn, said) = match if lossy {
+                    0
+                } else if faulty {
+                    self.below(6)
+                } else {
+                    6
+                } {
                     0 => (false, false, true), // lost
                     1 => (false, false, false),
                     2 => (false, true, true),
@@ -596,6 +616,7 @@ fn the_simulation_reaches_what_it_is_about() {
     for seed in 1..=60 {
         let case = Case {
             rates: vec![-10_000, 10_000, 0],
+            margins: vec![250, 100, 500],
             held_up: 800,
             faulty: 300,
             late: 400,

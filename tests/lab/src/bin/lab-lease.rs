@@ -5,7 +5,6 @@
 //! believes. `lab-lease run` starts several, harms them, reads what they wrote and prints the figures; 1 when two
 //! overlap.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::fd::AsFd;
@@ -30,6 +29,15 @@ enum Cli {
     Hold(Hold),
     /// Several, harmed at random
     Run(Run),
+    /// What a log says
+    Judge {
+        /// The duration of the lease
+        #[arg(long, value_parser = duration::parse_positive)]
+        lease: Duration,
+        /// The log
+        #[arg(long)]
+        log: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -81,6 +89,7 @@ fn main() -> Result<ExitCode> {
     match Cli::parse() {
         Cli::Hold(hold) => hold.run().map(|()| ExitCode::SUCCESS),
         Cli::Run(run) => run.run(),
+        Cli::Judge { lease, log } => verdict(&log, lease, serde_json::Map::new()),
     }
 }
 
@@ -193,7 +202,7 @@ impl Run {
             bail!("{} is there already", self.log.display());
         }
         let mut random = Random(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let mut harmed = [0u64; 3];
+        let mut harmed = [0u64; 4];
         let mut holders: Vec<Option<Child>> = (0..self.nodes).map(|_| None).collect();
         let end = Instant::now() + self.time;
         let mut lives = 0;
@@ -211,29 +220,41 @@ impl Run {
                 pause(&mut random, 1.5);
                 let n = random.below(self.nodes as u64) as usize;
                 let Some(child) = &mut holders[n] else { continue };
-                let pid = Pid::from_raw(child.id() as i32);
-                match random.below(3) {
+                let keeper = Pid::from_raw(child.id() as i32);
+                // Itself, the process that reads and writes for it, or both: what that one has in hand lands later then.
+                let whom = match random.below(4) {
+                    0 => twins(keeper),
+                    1 => twins(keeper).into_iter().chain([keeper]).collect(),
+                    _ => vec![keeper],
+                };
+                let send = |signal: Signal| {
+                    for pid in &whom {
+                        let _ = kill(*pid, signal); // it may have ended
+                    }
+                };
+                let dies = match random.below(3) {
                     0 => {
                         harmed[0] += 1;
-                        kill(pid, Signal::SIGKILL)?;
-                        child.wait()?;
-                        holders[n] = None;
+                        true
                     }
                     long => {
                         // Shorter and longer than a lease.
                         harmed[1] += 1;
-                        kill(pid, Signal::SIGSTOP)?;
+                        harmed[3] += u64::from(whom != [keeper]);
+                        send(Signal::SIGSTOP);
                         pause(&mut random, if long == 1 { 0.5 } else { 3.0 });
-                        if random.below(4) == 0 {
-                            harmed[2] += 1;
-                            kill(pid, Signal::SIGKILL)?;
-                            child.wait()?;
-                            holders[n] = None;
-                        } else {
-                            kill(pid, Signal::SIGCONT)?;
-                        }
+                        let dies = random.below(4) == 0;
+                        harmed[2] += u64::from(dies);
+                        dies
                     }
+                };
+                if dies {
+                    child.kill()?;
+                    child.wait()?;
+                    holders[n] = None;
+                    pause(&mut random, 1.5);
                 }
+                send(Signal::SIGCONT);
             }
             Ok(())
         })();
@@ -242,24 +263,20 @@ impl Run {
             let _ = child.wait();
         }
         result?;
-        let (beliefs, counts) = judge(&self.log, self.lease)?;
-        let overlaps = overlaps(&beliefs);
-        let mut words = String::new();
-        for (a, b) in overlaps.iter().take(5) {
-            let _ = writeln!(words, "{a:?}\n  overlaps {b:?}");
+        let mut figures = serde_json::Map::new();
+        for (name, n) in [
+            ("nodes", self.nodes as u64),
+            ("seconds", self.time.as_secs()),
+            ("seed", self.seed),
+            ("lives", lives),
+            ("killed", harmed[0]),
+            ("stopped", harmed[1]),
+            ("killed_while_stopped", harmed[2]),
+            ("io_stopped", harmed[3]),
+        ] {
+            figures.insert(name.to_owned(), n.into());
         }
-        eprint!("{words}");
-        let tenures = beliefs.len();
-        println!(
-            "{}",
-            serde_json::json!({
-                "nodes": self.nodes, "seconds": self.time.as_secs_f64(), "seed": self.seed, "lives": lives,
-                "killed": harmed[0], "stopped": harmed[1], "killed_while_stopped": harmed[2], "tenures": tenures,
-                "renewals": counts.renewals, "lost": counts.lost, "released": counts.released,
-                "errors": counts.errors, "overlaps": overlaps.len(),
-            })
-        );
-        Ok(ExitCode::from(u8::from(!overlaps.is_empty())))
+        verdict(&self.log, self.lease, figures)
     }
 
     fn start(&self, n: usize, seed: u64) -> Result<Child> {
@@ -275,6 +292,36 @@ impl Run {
             .spawn()
             .context("cannot start a holder")
     }
+}
+
+/// Processes of the same command line: those that read and write for it.
+fn twins(of: Pid) -> Vec<Pid> {
+    let words = |pid: Pid| std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|words| !words.is_empty());
+    let Some(wanted) = words(of) else { return Vec::new() };
+    let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = all.filter_map(|entry| Some(Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?)));
+    pids.filter(|pid| *pid != of && words(*pid).as_ref() == Some(&wanted)).collect()
+}
+
+/// Prints the figures; 1 when two overlap.
+fn verdict(log: &Path, lease: Duration, mut figures: serde_json::Map<String, serde_json::Value>) -> Result<ExitCode> {
+    let (beliefs, counts) = judge(log, lease)?;
+    let overlaps = overlaps(&beliefs);
+    for (a, b) in overlaps.iter().take(5) {
+        eprintln!("{a:?}\n  overlaps {b:?}");
+    }
+    for (name, n) in [
+        ("tenures", beliefs.len() as u64),
+        ("renewals", counts.renewals),
+        ("lost", counts.lost),
+        ("released", counts.released),
+        ("errors", counts.errors),
+        ("overlaps", overlaps.len() as u64),
+    ] {
+        figures.insert(name.to_owned(), n.into());
+    }
+    println!("{}", serde_json::Value::Object(figures));
+    Ok(ExitCode::from(u8::from(!overlaps.is_empty())))
 }
 
 #[derive(Default)]
