@@ -9,7 +9,9 @@
 //! | [`net`] | the link: interfaces and addresses over netlink, ARP, neighbour discovery, packet sockets |
 //! | [`vip`] | the service address: who has it, taking it, holding it, announcing it |
 //! | [`config`] | the files of a cluster: ha.cf, authkeys, and whether they may be trusted |
+//! | [`resource`] | what moves with a group: how agents are found, called and understood, and in which order |
 //! | [`heartbeat`] | saying and hearing "I am alive": messages, media, who is up, late, dead |
+//! | [`storage`] | shared storage: who may use it |
 //!
 //! Codecs and deciders are pure: they take bytes, events and a time, and return values. libcurl is not reachable from
 //! here; see the `transfer` crate.
@@ -21,4 +23,6 @@ pub mod config;
 pub mod heartbeat;
 pub mod net;
 pub mod probe;
+pub mod resource;
+pub mod storage;
 pub mod vip;

@@ -56,6 +56,12 @@ done
 for page in man/*.[0-9]; do
     check "$page" cmp -s "$page" "$work/d/usr/share/man/man${page##*.}/$(basename "$page")"
 done
+for file in scripts/resource.d/*; do
+    there=$work/d/usr/share/takeover/resource.d/$(basename "$file")
+    check "$there" cmp -s "$there" "$file"
+    check "$there finds the commands" ends_with 0 "$there" --help
+done
+check 'what the resource scripts share' test -f "$work/d/usr/share/takeover/resource.d/.lib"
 (cd "$work/d/usr" && find . ! -type d ! -name installed | sed 's/^..//' | sort) >"$work/there"
 grep -v '/$' "$list" | sort >"$work/listed"
 check 'the list names exactly what is there' cmp "$work/there" "$work/listed"

@@ -48,6 +48,10 @@ const RUNS: &[Row] = &[
         75,
         &["listening", "medium", "error"],
     ),
+    ("run-resource", &["start"], 64, &["error"]),
+    ("run-resource", &["start", "no-such-agent-anywhere"], 69, &["error"]),
+    ("run-resource", &["status", "no-such-agent-anywhere"], 69, &["step", "outcome", "error"]),
+    ("run-resource", &["--ha-d", "/nowhere", "list", "heartbeat"], 1, &[]),
 ];
 
 #[test]

@@ -5,6 +5,8 @@
 
 pub mod cadence;
 pub mod cluster;
+pub mod fs_claim;
+pub mod fs_release;
 pub mod garp;
 pub mod ha_conf;
 pub mod ha_event;
@@ -13,6 +15,7 @@ pub mod hb_send;
 pub mod manual;
 pub mod probe_http;
 pub mod probe_ping;
+pub mod run_resource;
 pub mod vip_drop;
 pub mod vip_take;
 pub mod vip_who;

@@ -7,8 +7,9 @@ use takeover::args::ha_conf::{HaConf, What};
 use takeover::cli;
 use takeover::cli::exit::Answer;
 use takeover::cli::output::Output;
-use takeover::config::check::{self, Places};
+use takeover::config::check;
 use takeover::config::{self, ConfigError, document};
+use takeover::resource::lookup::Places;
 
 fn main() -> ExitCode {
     cli::main(run)

@@ -5,16 +5,16 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, read, setsid};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, read, setsid};
 
 use super::wait::Signals;
 
 /// Runs `work` in a child of its own session without stdio, so that `x=$(command)` and cron return at once; of all other
-/// descriptors it has only those of `keep`, so that it does not hold a lock of whoever called us.
-pub fn background(keep: &[RawFd], work: impl FnOnce()) -> Result<(), Errno> {
+/// descriptors it has only those of `keep`, so that it does not hold a lock of whoever called us. The child is returned.
+pub fn background(keep: &[RawFd], work: impl FnOnce()) -> Result<Pid, Errno> {
     // SAFETY: the commands that call this have one thread, so the child may use everything that the parent could.
     match unsafe { fork() }? {
-        ForkResult::Parent { .. } => Ok(()),
+        ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
             leave_stdio();
             leave_all_but(keep);
@@ -37,7 +37,8 @@ fn leave_stdio() {
     }
 }
 
-fn leave_all_but(keep: &[RawFd]) {
+/// Closes every descriptor beside stdio and those of `keep`: for a child that is not to hold our locks.
+pub(crate) fn leave_all_but(keep: &[RawFd]) {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers: Vec<RawFd> = open.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
     for fd in numbers {

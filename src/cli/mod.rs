@@ -64,7 +64,7 @@ pub trait Tool: Parser {
 }
 
 /// A failure with its code and what to do about it: for what the library's typed errors do not cover.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     /// Which exit status.

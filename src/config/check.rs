@@ -1,14 +1,14 @@
 //! What no file shows alone: groups on nodes that are not in the cluster, agents that are not there, wrong modes.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::authkeys::AuthKeys;
 use super::ha_cf::{Autojoin, HaCf};
-use super::haresources::{Class, Group, Resource};
+use super::haresources::Group;
 use super::{ConfigError, Parsed, Problem, Severity, authkeys, ha_cf, haresources, lossy, no_keys, trust};
 use crate::heartbeat::wire::authentication::Method;
+use crate::resource::lookup::{self, Found, Places};
 
 /// What came of looking at a whole folder.
 #[derive(Debug, Default)]
@@ -134,8 +134,8 @@ fn agents(file: &Path, groups: &[Group], places: &Places) -> Vec<Problem> {
                 continue;
             }
             match places.find(resource) {
-                Found::Program(path) => {
-                    if let Err(e) = trust::check_trusted(&path) {
+                Found::Agent(agent) => {
+                    if let Err(e) = agent.check() {
                         problems.push(error(file, group.line, e.to_string(), e.hint().unwrap_or_default()));
                     }
                 }
@@ -143,111 +143,14 @@ fn agents(file: &Path, groups: &[Group], places: &Places) -> Vec<Problem> {
                     let what = format!("the agent {} may not be executed", path.display());
                     problems.push(error(file, group.line, what, format!("chmod +x {}", trust::shell_word(&path))));
                 }
-                Found::Unit => {}
                 Found::Nothing(looked) => {
-                    let what = match resource.agent == resource.spec {
-                        true => format!("there is no agent '{}'", resource.agent),
-                        false => format!("there is no agent '{}', for '{}'", resource.agent, resource.spec),
-                    };
-                    let folders: Vec<String> =
-                        looked.iter().filter_map(|p| p.parent()).map(|p| p.display().to_string()).collect();
-                    let hint = format!("install it, or mend its name; looked in {}", folders.join(", "));
+                    let (what, hint) = (lookup::missing(resource), lookup::install(&looked));
                     problems.push(error(file, group.line, what, hint));
                 }
             }
         }
     }
     problems
-}
-
-/// The folders where agents are looked for, in their order.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// Scripts of heartbeat's kind: resource.d of the cluster, init.d, the scripts that we ship.
-    pub scripts: Vec<PathBuf>,
-    /// Scripts of LSB's kind.
-    pub init_d: PathBuf,
-    /// Folders of OCF agents, one a provider.
-    pub ocf: PathBuf,
-    /// Units of systemd.
-    pub units: Vec<PathBuf>,
-}
-
-/// What was found of an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// A program.
-    Program(PathBuf),
-    /// A file that cannot be executed, and no program elsewhere.
-    NotExecutable(PathBuf),
-    /// A unit of systemd.
-    Unit,
-    /// Nothing at these places.
-    Nothing(Vec<PathBuf>),
-}
-
-impl Places {
-    /// The places of this machine, for the cluster of this folder.
-    pub fn of(dir: &Path) -> Self {
-        let init_d = PathBuf::from("/etc/init.d");
-        let shipped = std::env::var_os("TAKEOVER_RESOURCE_D").map(PathBuf::from).or_else(|| {
-            let program = std::env::current_exe().ok()?;
-            Some(program.parent()?.parent()?.join("share/takeover/resource.d"))
-        });
-        let ocf = std::env::var_os("OCF_ROOT").map_or_else(|| PathBuf::from("/usr/lib/ocf"), PathBuf::from);
-        Self {
-            scripts: [Some(dir.join("resource.d")), Some(init_d.clone()), shipped].into_iter().flatten().collect(),
-            init_d,
-            ocf: ocf.join("resource.d"),
-            units: ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"]
-                .map(PathBuf::from)
-                .to_vec(),
-        }
-    }
-
-    /// Looks for the agent of a resource. The name is one that [`Resource`] lets through: it leaves no folder.
-    pub fn find(&self, resource: &Resource) -> Found {
-        let agent = resource.agent.as_str();
-        let ocf = |provider: &str| self.ocf.join(provider).join(agent);
-        let (programs, units) = match resource.class {
-            Class::Lsb => (vec![self.init_d.join(agent)], Vec::new()),
-            Class::Ocf => (vec![ocf(resource.provider.as_deref().unwrap_or("heartbeat"))], Vec::new()),
-            Class::Systemd => (Vec::new(), self.unit_files(agent)),
-            // A plain name without arguments may be anything that can be started and stopped.
-            Class::Heartbeat if resource.args.is_empty() => {
-                let scripts = self.scripts.iter().map(|d| d.join(agent));
-                (scripts.chain([ocf("heartbeat")]).collect(), self.unit_files(agent))
-            }
-            Class::Heartbeat => (self.scripts.iter().map(|d| d.join(agent)).collect(), Vec::new()),
-        };
-        let mut not_executable = None;
-        for path in &programs {
-            match path.metadata() {
-                Ok(m) if !m.is_file() => {}
-                Ok(m) if m.permissions().mode() & 0o111 != 0 => return Found::Program(path.clone()),
-                Ok(_) => not_executable = not_executable.or_else(|| Some(path.clone())),
-                Err(_) => {}
-            }
-        }
-        if units.iter().any(|u| u.exists()) {
-            return Found::Unit;
-        }
-        not_executable.map_or_else(|| Found::Nothing([programs, units].concat()), Found::NotExecutable)
-    }
-
-    fn unit_files(&self, name: &str) -> Vec<PathBuf> {
-        const KINDS: &[&str] = &["service", "socket", "target", "mount", "timer", "path", "slice", "scope", "swap"];
-        let whole = match name.rsplit_once('.') {
-            Some((_, kind)) if KINDS.contains(&kind) => name.to_owned(),
-            _ => format!("{name}.service"),
-        };
-        // An instance (getty@tty1.service) comes of its template (getty@.service).
-        let template = match (whole.split_once('@'), whole.rsplit_once('.')) {
-            (Some((base, _)), Some((_, kind))) => format!("{base}@.{kind}"),
-            _ => whole,
-        };
-        self.units.iter().map(|d| d.join(&template)).collect()
-    }
 }
 
 #[cfg(test)]

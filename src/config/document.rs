@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::authkeys::AuthKeys;
 use super::ha_cf::{AutoFailback, Autojoin, Client, Compression, HaCf, Medium, MessageFormat};
-use super::haresources::{Group, Resource};
+use super::haresources::Group;
 use super::{Problem, Severity};
 use crate::cli::duration;
 use crate::cli::event::Event;
 use crate::clock;
+use crate::resource::spec::Resource;
 
 /// ha.cf, defaults filled in. What a fencing device is told is left out: it may be a password.
 pub fn ha_cf(file: &Path, content: &HaCf) -> Event {

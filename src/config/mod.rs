@@ -17,7 +17,7 @@ pub mod check;
 pub mod document;
 pub mod ha_cf;
 pub mod haresources;
-mod text;
+pub(crate) mod text;
 pub mod trust;
 
 use std::fmt;

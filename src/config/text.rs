@@ -42,7 +42,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
 }
 
 /// A word of the file for a message: short, and marked as quoted.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     const LONGEST: usize = 60;
     let cut: String = word.chars().take(LONGEST).map(|c| if c.is_control() { '?' } else { c }).collect();
     let more = if word.chars().nth(LONGEST).is_some() { "..." } else { "" };
@@ -50,7 +50,7 @@ pub(super) fn quoted(word: &str) -> String {
 }
 
 /// A network interface that the kernel could have: not the label of an address (`eth0:1`).
-pub(super) fn is_interface_name(name: &str) -> bool {
+pub(crate) fn is_interface_name(name: &str) -> bool {
     // The kernel takes any byte but these; what nobody types is left out.
     (1..nix::libc::IFNAMSIZ).contains(&name.len())
         && name != "."
@@ -59,7 +59,7 @@ pub(super) fn is_interface_name(name: &str) -> bool {
 }
 
 /// The name of a resource script: it is looked for in some folders and must not leave them.
-pub(super) fn is_agent_name(name: &str) -> bool {
+pub(crate) fn is_agent_name(name: &str) -> bool {
     (1..=255).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._@+".contains(c))

@@ -114,7 +114,7 @@ impl Untrusted {
 }
 
 /// A path as one word of a shell.
-pub(super) fn shell_word(path: &Path) -> String {
+pub(crate) fn shell_word(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c);
     match text.chars().all(plain) && !text.is_empty() {

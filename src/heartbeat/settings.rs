@@ -49,9 +49,9 @@ pub fn keyring(tool: &str, args: &Cluster) -> Result<Keyring, Error> {
 ///
 /// # Errors
 /// The host's name is none for a node.
-pub fn node(args: &Cluster) -> Result<String, Error> {
-    if let Some(name) = &args.node {
-        return Ok(name.clone());
+pub fn node(given: Option<&str>) -> Result<String, Error> {
+    if let Some(name) = given {
+        return Ok(name.to_owned());
     }
     let name = nix::unistd::gethostname().map_err(std::io::Error::from)?.to_string_lossy().to_ascii_lowercase();
     match is_node_name(&name) {

@@ -13,7 +13,8 @@ use std::path::Path;
 
 use takeover::args::manual::Manual;
 use takeover::args::{
-    garp, ha_conf, ha_event, hb_listen, hb_send, probe_http, probe_ping, vip_drop, vip_take, vip_who,
+    fs_claim, fs_release, garp, ha_conf, ha_event, hb_listen, hb_send, probe_http, probe_ping, run_resource, vip_drop,
+    vip_take, vip_who,
 };
 use takeover::cli::Tool;
 
@@ -49,6 +50,8 @@ fn command<T: Tool>(section: u8, manual: &'static Manual) -> Command {
 /// All commands.
 pub fn commands() -> Vec<Command> {
     vec![
+        command::<fs_claim::FsClaim>(8, &fs_claim::MANUAL),
+        command::<fs_release::FsRelease>(8, &fs_release::MANUAL),
         command::<garp::Garp>(8, &garp::MANUAL),
         command::<ha_conf::HaConf>(1, &ha_conf::MANUAL),
         command::<ha_event::HaEvent>(1, &ha_event::MANUAL),
@@ -56,6 +59,7 @@ pub fn commands() -> Vec<Command> {
         command::<hb_send::HbSend>(8, &hb_send::MANUAL),
         command::<probe_http::ProbeHttp>(1, &probe_http::MANUAL),
         command::<probe_ping::ProbePing>(1, &probe_ping::MANUAL),
+        command::<run_resource::RunResource>(8, &run_resource::MANUAL),
         command::<vip_drop::VipDrop>(8, &vip_drop::MANUAL),
         command::<vip_take::VipTake>(8, &vip_take::MANUAL),
         command::<vip_who::VipWho>(8, &vip_who::MANUAL),

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use takeover::config::haresources::{self, Resource};
+use takeover::config::haresources;
+use takeover::resource::spec::Resource;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };

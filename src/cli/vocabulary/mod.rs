@@ -6,6 +6,8 @@
 mod config;
 mod heartbeat;
 mod probe;
+mod resource;
+mod storage;
 mod vip;
 mod watch;
 
@@ -114,10 +116,27 @@ const ERROR_EVENTS: &[EventDoc] = &[EventDoc {
     fields: &["code", "message", "hint"],
 }];
 
-const FIELDS: &[&[FieldDoc]] =
-    &[COMMON, ERRORS, config::FIELDS, heartbeat::FIELDS, probe::FIELDS, vip::FIELDS, watch::FIELDS];
-const EVENTS: &[&[EventDoc]] =
-    &[ERROR_EVENTS, config::EVENTS, heartbeat::EVENTS, probe::EVENTS, vip::EVENTS, watch::EVENTS];
+const FIELDS: &[&[FieldDoc]] = &[
+    COMMON,
+    ERRORS,
+    config::FIELDS,
+    heartbeat::FIELDS,
+    probe::FIELDS,
+    resource::FIELDS,
+    storage::FIELDS,
+    vip::FIELDS,
+    watch::FIELDS,
+];
+const EVENTS: &[&[EventDoc]] = &[
+    ERROR_EVENTS,
+    config::EVENTS,
+    heartbeat::EVENTS,
+    probe::EVENTS,
+    resource::EVENTS,
+    storage::EVENTS,
+    vip::EVENTS,
+    watch::EVENTS,
+];
 
 const TRAFFIC: &[&[&str]] = &[heartbeat::TRAFFIC, probe::TRAFFIC];
 

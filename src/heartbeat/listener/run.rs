@@ -49,7 +49,7 @@ const PULSE: Duration = Duration::from_secs(5);
 pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     let ha_cf = settings::ha_cf("hb-listen", &args.cluster)?;
     let keys = settings::keyring("hb-listen", &args.cluster)?;
-    let me = settings::node(&args.cluster)?;
+    let me = settings::node(args.cluster.node.as_deref())?;
     let specs = media(&args, ha_cf.as_ref())?;
     let peers = peers(&args, ha_cf.as_ref(), &me)?;
     let limits = limits(&args, ha_cf.as_ref());

@@ -53,7 +53,7 @@ const DROPS: Duration = Duration::from_secs(10);
 pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
     let ha_cf = settings::ha_cf("hb-send", &args.cluster)?;
     let keys = settings::keyring("hb-send", &args.cluster)?;
-    let node = settings::node(&args.cluster)?;
+    let node = settings::node(args.cluster.node.as_deref())?;
     orders::check_value("st", &args.status).map_err(|e| Failure::usage(e, "a status is a word, such as active"))?;
     let specs = media(&args, ha_cf.as_ref())?;
     let (every, deadtime) = times(&args, ha_cf.as_ref())?;

@@ -1,8 +1,8 @@
 //! lab-bench: measures our commands beside their peers in the same run, and prints Markdown.
 //!
 //! What it measures, each in a file of its own: one call ([`oneshot`]), a client's outage ([`failover`]), what a killed
-//! holder leaves ([`lease`]), the CPU of watching ([`cpu`]), heartbeats ([`heartbeat`]), and a
-//! flood of garbage among them ([`flood`]). Parts of it run inside a host of the lab, as this same program.
+//! holder leaves ([`lease`]), the CPU of watching ([`cpu`]), heartbeats ([`heartbeat`]) and a flood of garbage among them
+//! ([`flood`]), resources ([`resource`]). Parts of it run inside a host of the lab, as this same program.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,14 @@ mod heartbeat;
 mod lease;
 mod oneshot;
 mod process;
+mod resource;
 mod stats;
 
 use oneshot::{Place, Runs};
 use stats::Row;
 
 /// Every command, and the one that may carry libcurl.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "probe-http",
     "probe-ping",
     "vip-who",
@@ -38,6 +39,7 @@ const COMMANDS: [&str; 10] = [
     "ha-conf",
     "hb-send",
     "hb-listen",
+    "run-resource",
 ];
 const ON_LIBCURL: &str = "probe-http";
 
@@ -74,6 +76,11 @@ enum Part {
     Heartbeat,
     /// A flood of garbage at a listener while a peer dies
     Flood,
+    /// Resources through run-resource beside OCF agents; as root
+    Resource,
+    /// A part of `resource`, inside a host
+    #[command(hide = true)]
+    ResourceInside,
     /// A part of `oneshot`, inside a host
     #[command(hide = true)]
     OneshotInside { url: String, held: String, free: String, own: String },
@@ -136,6 +143,12 @@ fn run(args: &Arguments) -> anyhow::Result<bool> {
             println!("A flood\n\n{}", stats::HEAD);
             flood::measure(&bin, args.peer_faults, &mut row)?;
         }
+        Part::Resource => {
+            println!("Resources\n\n{}", stats::HEAD);
+            let lab = Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24")]);
+            met = inside(lab.host("a"), args, &bin, &["resource-inside"])?;
+        }
+        Part::ResourceInside => resource::measure(&bin, args.runs, &mut row)?,
         Part::OneshotInside { url, held, free, own } => {
             let place = Place { bin, url: url.clone(), held: held.clone(), free: free.clone(), own: own.clone() };
             let runs = Runs { quick: args.runs, slow: args.peer_faults, memory: args.faults };

@@ -38,27 +38,28 @@ pub struct Runs {
 }
 
 /// The service address that is taken and dropped between two runs.
-struct Service {
+pub struct Service {
     netlink: Netlink,
     interface: Interface,
     address: ServiceAddress,
 }
 
 impl Service {
-    fn new(ip: &str) -> anyhow::Result<Self> {
+    /// For this address on eth0.
+    pub fn new(ip: &str) -> anyhow::Result<Self> {
         let mut netlink = Netlink::open()?;
         let interface = link::by_name(&mut netlink, "eth0")?;
         Ok(Self { netlink, interface, address: format!("{ip}/24").parse()? })
     }
 
     /// Sees to it that the address is not there.
-    fn clear(&mut self) -> anyhow::Result<()> {
+    pub fn clear(&mut self) -> anyhow::Result<()> {
         address::remove(&mut self.netlink, &self.interface, self.address)?;
         Ok(())
     }
 
     /// Sees to it that it is.
-    fn set(&mut self) -> anyhow::Result<()> {
+    pub fn set(&mut self) -> anyhow::Result<()> {
         if !self.there()? {
             address::put(&mut self.netlink, &self.interface, self.address, None, None)?;
         }

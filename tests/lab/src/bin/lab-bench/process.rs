@@ -20,12 +20,18 @@ pub struct Line {
     words: Vec<String>,
     program: PathBuf,
     status: i32,
+    env: Vec<(String, String)>,
 }
 
 impl Line {
     /// From words separated by spaces; the first one is the program, a path or a name on PATH.
     pub fn new(program: impl Into<PathBuf>, words: &str) -> Self {
-        Self { words: words.split_whitespace().map(str::to_owned).collect(), program: program.into(), status: 0 }
+        Self {
+            words: words.split_whitespace().map(str::to_owned).collect(),
+            program: program.into(),
+            status: 0,
+            env: Vec::new(),
+        }
     }
 
     /// Has to end with this status.
@@ -34,14 +40,21 @@ impl Line {
         self
     }
 
+    /// With this in its environment, beside ours.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        command.envs(self.env.iter().map(|(n, v)| (n, v)));
         command.args(&self.words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
     fn check(&self, ended: ExitStatus) -> anyhow::Result<()> {
-        let Self { words, program, status } = self;
+        let Self { words, program, status, .. } = self;
         ensure!(
             ended.code() == Some(*status),
             "{} {} was to end with {status}: {ended}",
@@ -78,6 +91,23 @@ pub fn run(line: &Line) -> anyhow::Result<Cost> {
     let ended = ended.with_context(|| format!("cannot run {}", line.program.display()))?;
     line.check(ended)?;
     Ok(Cost { wall_ms: millis(wall), cpu_ms: millis(cpu_of_children()?.saturating_sub(before)) })
+}
+
+/// As [`run`], with the time of orphans that end within a moment: the processes between the command and its agent. The wall
+/// time is the command's own.
+pub fn run_with_orphans(line: &Line) -> anyhow::Result<Cost> {
+    nix::sys::prctl::set_child_subreaper(true).context("prctl")?;
+    reap_orphans(); // of the run before
+    let before = cpu_of_children()?;
+    let cost = run(line)?;
+    std::thread::sleep(Duration::from_millis(20));
+    reap_orphans();
+    Ok(Cost { cpu_ms: millis(cpu_of_children()?.saturating_sub(before)), ..cost })
+}
+
+fn reap_orphans() {
+    use nix::sys::wait::WaitPidFlag;
+    while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
 }
 
 /// The peak memory of one run, in MB of 2^20 bytes, as ps and top count: what the kernel counts for its address space at its end. The figure

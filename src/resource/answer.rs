@@ -1,0 +1,247 @@
+//! What each class of agents means by what it answers.
+//!
+//! The one rule above all: what is not known is [`State::Unknown`], never stopped. An agent that ran out of time, was
+//! killed or could not be run has said nothing.
+
+use super::spec::Class;
+use super::{Action, State};
+
+/// How a run of an agent ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this status.
+    Exit(i32),
+    /// By a signal that was not ours.
+    Signal(i32),
+    /// We ended it at its deadline; these of its processes could not be killed.
+    TimedOut(Vec<i32>),
+    /// We ended it because we were told to end.
+    Interrupted(Vec<i32>),
+    /// It could not be run.
+    NotRun(String),
+    /// What watched over it ended without a word.
+    Lost,
+}
+
+/// What a run of an agent left for us to judge by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How it ended.
+    pub ended: Ended,
+    /// What it said on stdout, as far as heartbeat's convention asks.
+    pub said: Said,
+    /// The beginning of its stdout.
+    pub out: String,
+    /// The end of its stdout and stderr.
+    pub tail: String,
+}
+
+/// What becomes of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// What to think of the resource now.
+    pub state: State,
+    /// The same in words, with the reason.
+    pub meaning: String,
+    /// Unknown, but nothing speaks against starting it: the agent knows no question of that kind, or it is on its way.
+    pub may_start: bool,
+}
+
+/// Judges what an agent of this class answered to this action.
+pub fn judge(class: Class, action: Action, report: &Report) -> Judged {
+    let unknown = |meaning: String| Judged { state: State::Unknown, meaning, may_start: false };
+    let code = match &report.ended {
+        Ended::Exit(code) => *code,
+        Ended::Signal(signal) => return unknown(format!("it was killed by signal {signal}: nothing is known")),
+        Ended::TimedOut(left) => return unknown(format!("it ran out of time and was ended{}", survivors(left))),
+        Ended::Interrupted(left) => return unknown(format!("it was ended, as we were told to end{}", survivors(left))),
+        Ended::NotRun(why) => return unknown(format!("it could not be run: {why}")),
+        Ended::Lost => return unknown("nobody saw how it ended: what watched over it is gone".to_owned()),
+    };
+    let judged = |state, meaning: &str| Judged { state, meaning: meaning.to_owned(), may_start: false };
+    match (action, class) {
+        (Action::Start, _) if code == 0 => judged(State::Running, "started"),
+        (Action::Stop, _) if code == 0 => judged(State::Stopped, "stopped"),
+        (Action::Stop, Class::Lsb) if code == 7 => judged(State::Stopped, "it was not running"),
+        (Action::Start | Action::Stop, _) => {
+            Judged { state: State::Failed, meaning: refusal(class, code), may_start: false }
+        }
+        (Action::Metadata, _) if code == 0 => judged(State::Unknown, "described"),
+        (Action::Metadata, _) => unknown(refusal(class, code)),
+        (Action::Status | Action::Monitor, Class::Heartbeat) => text_status(code, report.said),
+        (Action::Status | Action::Monitor, Class::Lsb) => lsb_status(code),
+        (Action::Status | Action::Monitor, Class::Ocf) => ocf_status(code),
+        (Action::Status | Action::Monitor, Class::Systemd) => unit_status(code, &report.out),
+    }
+}
+
+fn survivors(pids: &[i32]) -> String {
+    match pids {
+        [] => String::new(),
+        pids => {
+            let list: Vec<String> = pids.iter().map(ToString::to_string).collect();
+            format!("; even SIGKILL did not end {}", list.join(", "))
+        }
+    }
+}
+
+/// What a start or stop that did not end with 0 means.
+fn refusal(class: Class, code: i32) -> String {
+    // LSB (init script actions) and OCF agree on these, but for 3 of LSB and 7.
+    let why = match (class, code) {
+        (Class::Heartbeat | Class::Systemd, _) => None,
+        (_, 2) => Some("wrong arguments"),
+        (_, 3) => Some("it does not know that action"),
+        (_, 4) => Some("not enough privileges"),
+        (_, 5) => Some("a program is not installed"),
+        (_, 6) => Some("not configured"),
+        (_, 7) => Some("not running"),
+        (Class::Ocf, 8) => Some("running promoted"),
+        (Class::Ocf, 9) => Some("failed while promoted"),
+        _ => None,
+    };
+    why.map_or_else(|| format!("it failed with status {code}"), |why| format!("it failed with status {code}: {why}"))
+}
+
+/// By heartbeat's own convention: the text decides, whatever the status.
+fn text_status(code: i32, said: Said) -> Judged {
+    let judged = |state, meaning: &str| Judged { state, meaning: meaning.to_owned(), may_start: false };
+    if code >= 126 {
+        // A shell says so of what it could not run, or saw killed: not the script's own word.
+        return judged(State::Unknown, &format!("its status ended with {code}, which is no answer"));
+    }
+    if said.not_running {
+        return judged(State::Stopped, "it says that it is not running");
+    }
+    if said.running || said.ok {
+        return judged(State::Running, "it says that it runs");
+    }
+    if said.error {
+        return judged(State::Failed, "it complains of an error");
+    }
+    let asks_in_vain = |meaning: &str| Judged { may_start: true, ..judged(State::Unknown, meaning) };
+    match (said.answered, said.usage, code) {
+        (_, true, _) => asks_in_vain("it does not know the question"),
+        (true, ..) => judged(State::Stopped, "it answers, and does not say that it runs"),
+        // Debian's SendArp, for one, hands this status of an OCF agent on and has no time for words.
+        (false, _, 7) => judged(State::Stopped, "it says nothing, with the status of an OCF agent that does not run"),
+        // A script without that action ends with 0 or 1, or with 3, as LSB has it for what is not implemented.
+        (false, _, 0 | 1 | 3) => asks_in_vain("it does not answer the question"),
+        (false, ..) => judged(State::Unknown, &format!("its status ended with {code}, and no word")),
+    }
+}
+
+fn lsb_status(code: i32) -> Judged {
+    let (state, meaning) = match code {
+        0 => (State::Running, "it runs".to_owned()),
+        1 => (State::Failed, "it is dead, and left its pid file".to_owned()),
+        2 => (State::Failed, "it is dead, and left its lock file".to_owned()),
+        3 => (State::Stopped, "it does not run".to_owned()),
+        4 => (State::Unknown, "it does not know".to_owned()),
+        _ => (State::Unknown, format!("status {code} means nothing that is agreed upon")),
+    };
+    Judged { state, meaning, may_start: false }
+}
+
+fn ocf_status(code: i32) -> Judged {
+    let (state, meaning) = match code {
+        0 => (State::Running, "it runs".to_owned()),
+        1 => (State::Failed, "it has failed".to_owned()),
+        7 => (State::Stopped, "it does not run".to_owned()),
+        8 => (State::Running, "it runs, promoted".to_owned()),
+        9 => (State::Failed, "it has failed, promoted".to_owned()),
+        190 => (State::Running, "it runs, degraded".to_owned()),
+        191 => (State::Running, "it runs, promoted and degraded".to_owned()),
+        // About the question, not about the resource: something may well run.
+        2..=6 => (State::Unknown, refusal(Class::Ocf, code)),
+        _ => (State::Unknown, format!("status {code} means nothing that is agreed upon")),
+    };
+    Judged { state, meaning, may_start: false }
+}
+
+/// By what `systemctl show` prints: LoadState, ActiveState and SubState.
+fn unit_status(code: i32, out: &str) -> Judged {
+    let value = |key: &str| out.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default();
+    let (load, active, sub) = (value("LoadState"), value("ActiveState"), value("SubState"));
+    let unknown = |meaning: String| Judged { state: State::Unknown, meaning, may_start: false };
+    if code != 0 || active.is_empty() {
+        return unknown(format!("systemctl ended with status {code} and does not say"));
+    }
+    let words = format!("systemd says {active} ({sub})");
+    let known = |state| Judged { state, meaning: words.clone(), may_start: false };
+    match (load, active) {
+        (_, "active" | "reloading" | "refreshing") => known(State::Running),
+        (_, "failed") => known(State::Failed),
+        ("not-found" | "error" | "bad-setting", _) => unknown(format!("systemd cannot load the unit: {load}")),
+        (_, "inactive") => known(State::Stopped),
+        (_, "activating") => Judged { may_start: true, ..unknown(words) },
+        _ => unknown(words),
+    }
+}
+
+/// What heartbeat looks for in the words of a `status`: `*[Nn][Oo][Tt]\ *[Rr]unning*`, then `*[Rr]unning*` or `*OK*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Anything but blanks.
+    pub answered: bool,
+    /// `not`, a blank, and `running` somewhere behind.
+    pub not_running: bool,
+    /// `running`.
+    pub running: bool,
+    /// `OK`.
+    pub ok: bool,
+    /// `ERROR`, as the scripts of Debian's heartbeat print it.
+    pub error: bool,
+    /// It begins as the help of a script that does not know the action.
+    pub usage: bool,
+}
+
+/// Looks for those words in output of any length, as it comes.
+#[derive(Clone, Debug, Default)]
+pub struct Listener {
+    said: Said,
+    /// The last bytes, shorter than the longest word: one may be cut in two.
+    carry: Vec<u8>,
+    /// How many bytes came before the carry.
+    before: usize,
+    /// Where the first `not ` ends.
+    not: Option<usize>,
+    /// The first letters that are no blanks.
+    head: Vec<u8>,
+}
+
+const RUNNING: &[u8] = b"unning";
+const USAGE: &[u8] = b"usage";
+
+impl Listener {
+    /// Takes what has come.
+    pub fn hear(&mut self, bytes: &[u8]) {
+        let start = if self.head.is_empty() { bytes.trim_ascii_start() } else { bytes };
+        self.head.extend(start.iter().take(USAGE.len() - self.head.len()));
+        self.said.answered = !self.head.is_empty();
+        self.said.usage = self.head.eq_ignore_ascii_case(USAGE);
+        let mut text = std::mem::take(&mut self.carry);
+        text.extend_from_slice(bytes);
+        let not = text.windows(4).position(|w| w.eq_ignore_ascii_case(b"not "));
+        self.not = self.not.or(not.map(|n| self.before + n + 4));
+        for (n, w) in text.windows(RUNNING.len() + 1).enumerate() {
+            if matches!(w[0], b'r' | b'R') && &w[1..] == RUNNING {
+                self.said.running = true;
+                self.said.not_running |= self.not.is_some_and(|end| self.before + n >= end);
+            }
+        }
+        self.said.ok |= text.windows(2).any(|w| w == b"OK");
+        self.said.error |= text.windows(5).any(|w| w == b"ERROR");
+        let keep = text.len().min(RUNNING.len());
+        self.before += text.len() - keep;
+        self.carry = text.split_off(text.len() - keep);
+    }
+
+    /// What was found so far.
+    pub fn said(&self) -> Said {
+        self.said
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+//! What was claimed, for whoever comes later: one file a mount point in [`FOLDER`], written before the mount and removed
+//! after the unmount.
+//!
+//! It is believed only where it can be proven: a keeper by its start time, a mount by mountinfo.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FlockArg, OFlag};
+use serde_json::{Map, Value, json};
+
+use super::StorageError;
+use super::guard::Kind;
+use super::process::Process;
+use crate::cli::exit::Fault;
+use crate::clock::Instant;
+use crate::config::{ConfigError, trust};
+
+/// Where records, and locks of this machine, are kept: gone with a reboot, as the mounts are.
+pub const FOLDER: &str = "/run/takeover/fs";
+
+/// A claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The node that claimed.
+    pub node: String,
+    /// DEVICE as it was given.
+    pub device: String,
+    /// Where it is to be mounted.
+    pub mountpoint: PathBuf,
+    /// What guards it.
+    pub guard: Kind,
+    /// What the guard is worth.
+    pub strength: String,
+    /// What the guard acts on: a DRBD resource, the disk with the reservation, a lock file.
+    pub object: Option<String>,
+    /// Who holds it.
+    pub keeper: Option<Process>,
+    /// The mount namespace that it was mounted in.
+    pub namespace: u64,
+    /// It is a bind mount: the file system is mounted elsewhere too, and stays there.
+    pub bind: bool,
+    /// The `st_dev` that was mounted, once it was.
+    pub dev: Option<(u32, u32)>,
+}
+
+impl Record {
+    /// As it is written.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "node": self.node,
+            "device": self.device,
+            "mountpoint": self.mountpoint.to_string_lossy(),
+            "guard": self.guard.word(),
+            "strength": self.strength,
+            "object": self.object,
+            "keeper": self.keeper.map(|p| json!({"pid": p.pid, "start": p.start})),
+            "namespace": self.namespace,
+            "bind": self.bind,
+            "dev": self.dev.map(|(major, minor)| json!([major, minor])),
+        })
+    }
+
+    /// Reads one back; nothing if anything in it is not as written by [`Record::to_json`].
+    pub fn from_json(text: &[u8]) -> Option<Self> {
+        let Value::Object(fields) = serde_json::from_slice(text).ok()? else { return None };
+        let text = |fields: &Map<String, Value>, name: &str| fields.get(name)?.as_str().map(str::to_owned);
+        let optional = |name: &str| fields.get(name).filter(|v| !v.is_null());
+        let mountpoint = PathBuf::from(text(&fields, "mountpoint")?);
+        let keeper = match optional("keeper") {
+            None => None,
+            Some(keeper) => {
+                let pid = keeper.get("pid")?.as_i64()?.try_into().ok().filter(|pid| *pid > 1)?;
+                Some(Process { pid, start: keeper.get("start")?.as_u64()? })
+            }
+        };
+        let dev = match optional("dev") {
+            None => None,
+            Some(dev) => {
+                let number = |n: usize| dev.get(n)?.as_u64()?.try_into().ok();
+                Some((number(0)?, number(1)?))
+            }
+        };
+        Some(Self {
+            node: text(&fields, "node")?,
+            device: text(&fields, "device")?,
+            mountpoint: mountpoint.is_absolute().then_some(mountpoint)?,
+            guard: Kind::from_word(fields.get("guard")?.as_str()?)?,
+            strength: text(&fields, "strength")?,
+            object: text(&fields, "object"),
+            keeper,
+            namespace: fields.get("namespace")?.as_u64()?,
+            bind: fields.get("bind")?.as_bool()?,
+            dev,
+        })
+    }
+}
+
+/// A path, or the name of a device, as the name of a file: `/mnt/data` is `-mnt-data`, what is not plain is in hex.
+pub fn file_name(of: &[u8]) -> String {
+    let mut name = String::new();
+    for byte in of {
+        match byte {
+            b'/' => name.push('-'),
+            b if b.is_ascii_alphanumeric() || *b == b'_' => name.push(char::from(*b)),
+            b'.' if !name.is_empty() => name.push('.'),
+            b => name.push_str(&format!("%{b:02x}")),
+        }
+    }
+    if name.len() > 180 {
+        // Names of files end at 255 bytes; what is cut off is told apart by a digest.
+        use sha1::Digest;
+        let digest = sha1::Sha1::digest(of);
+        name.truncate(120);
+        name.extend(digest.iter().map(|b| format!("{b:02x}")));
+    }
+    name
+}
+
+/// The records of one mount point, with its lock: no two commands change one mount point at once.
+#[derive(Debug)]
+pub struct Place {
+    file: PathBuf,
+    _lock: File,
+}
+
+impl Place {
+    /// Makes the folder where there is none, judges its path, and waits for the lock.
+    ///
+    /// # Errors
+    /// When others could write there, and at the deadline.
+    pub fn lock(mountpoint: &Path, deadline: Instant) -> Result<Self, StorageError> {
+        let wait = |lock: &File| loop {
+            match try_lock(lock) {
+                Ok(true) => return Ok(()),
+                Ok(false) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+                Ok(false) => {
+                    let message = format!("another fs-claim or fs-release is at work on {}", mountpoint.display());
+                    return Err(StorageError::new(Fault::Undetermined, "deadline", message));
+                }
+                Err(e) => return Err(StorageError::io("flock", &e)),
+            }
+        };
+        Self::with(mountpoint, wait)
+    }
+
+    /// The same without waiting; none if somebody else is at work.
+    pub fn try_lock(mountpoint: &Path) -> Option<Self> {
+        Self::with(mountpoint, |lock| match try_lock(lock) {
+            Ok(true) => Ok(()),
+            _ => Err(StorageError::new(Fault::Undetermined, "deadline", "")),
+        })
+        .ok()
+    }
+
+    fn with(mountpoint: &Path, wait: impl Fn(&File) -> Result<(), StorageError>) -> Result<Self, StorageError> {
+        let file = path_of(mountpoint);
+        let lock = open_lock(&file.with_extension("lock"))?;
+        wait(&lock)?;
+        Ok(Self { file, _lock: lock })
+    }
+
+    /// The record, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none: what it would have said is then not known.
+    pub fn read(&self) -> Result<Option<Record>, StorageError> {
+        read_file(&self.file)
+    }
+
+    /// Writes it whole or not at all.
+    pub fn write(&self, record: &Record) -> Result<(), StorageError> {
+        let new = self.file.with_extension("new");
+        let written = || -> io::Result<()> {
+            let _ = fs::remove_file(&new);
+            let mut options = File::options();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
+            file.write_all(format!("{}\n", record.to_json()).as_bytes())?;
+            fs::rename(&new, &self.file)
+        };
+        written().map_err(|e| StorageError::at(&self.file, &e))
+    }
+
+    /// Removes it; there being none is fine.
+    pub fn remove(&self) -> Result<(), StorageError> {
+        match fs::remove_file(&self.file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StorageError::at(&self.file, &e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn path_of(mountpoint: &Path) -> PathBuf {
+    // The extension is set, not added: a name with a dot must keep it.
+    Path::new(FOLDER).join(format!("{}.json", file_name(mountpoint.as_os_str().as_bytes())))
+}
+
+/// The record of a mount point, without its lock: to look only.
+///
+/// # Errors
+/// As [`Place::read`].
+pub fn look(mountpoint: &Path) -> Result<Option<Record>, StorageError> {
+    read_file(&path_of(mountpoint))
+}
+
+fn read_file(file: &Path) -> Result<Option<Record>, StorageError> {
+    let bytes = match trust::read_trusted(file) {
+        Ok(bytes) => bytes,
+        Err(ConfigError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(config(&e)),
+    };
+    let record = Record::from_json(&bytes);
+    record.map(Some).ok_or_else(|| {
+        let message = format!("{} is no record of a claim", file.display());
+        let hint = format!("if nothing is mounted there, remove {}", file.display());
+        StorageError::new(Fault::Configuration, "configuration", message).hint(hint)
+    })
+}
+
+fn config(error: &ConfigError) -> StorageError {
+    let mut failure = StorageError::new(error.fault(), error.code(), error.to_string());
+    failure.hint = error.hint();
+    failure
+}
+
+/// Opens a lock file in [`FOLDER`], both made where they are missing, if nobody else could have written there.
+pub fn open_lock(file: &Path) -> Result<File, StorageError> {
+    let folder = Path::new(FOLDER);
+    let open = || {
+        let mut options = File::options();
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags.bits()).open(file)
+    };
+    let opened = match open() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| StorageError::at(folder, &e))?;
+            open()
+        }
+        opened => opened,
+    };
+    let opened = opened.map_err(|e| StorageError::at(file, &e))?;
+    if file.starts_with(folder) {
+        trust::check_trusted(file).map_err(|e| config(&e))?;
+        let _ = fs::set_permissions(folder, Permissions::from_mode(0o700)); // it was ours; this is for the curious only
+    }
+    Ok(opened)
+}
+
+/// Takes a lock without waiting; false if somebody has it.
+///
+/// It belongs to the opened file, whoever has a descriptor of it: it ends with the last one, in whatever process.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    // The crate's other way unlocks when its guard is dropped, in a parent too whose child is to keep the lock.
+    #[allow(deprecated)]
+    match nix::fcntl::flock(file.as_raw_fd(), FlockArg::LockExclusiveNonblock) {
+        Ok(()) => Ok(true),
+        Err(Errno::EWOULDBLOCK) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The mount namespace of this process.
+pub fn namespace() -> u64 {
+    namespace_of("self").unwrap_or(0)
+}
+
+/// The mount namespace of a process, by the name of its folder in /proc; none if it cannot be told.
+pub fn namespace_of(process: &str) -> Option<u64> {
+    let link = fs::read_link(format!("/proc/{process}/ns/mnt")).ok()?;
+    link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record() -> Record {
+        Record {
+            node: "ha1".into(),
+            device: "/dev/sdb1".into(),
+            mountpoint: "/mnt/data".into(),
+            guard: Kind::Flock,
+            strength: "advisory".into(),
+            object: None,
+            keeper: Some(Process { pid: 4711, start: 123 }),
+            namespace: 4026531840,
+            bind: false,
+            dev: Some((8, 17)),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for record in [record(), Record { keeper: None, dev: None, object: Some("r0".into()), ..record() }] {
+            assert_eq!(Record::from_json(record.to_json().to_string().as_bytes()), Some(record));
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_believed() {
+        let whole = record().to_json();
+        for (field, value) in [
+            ("keeper", json!({"pid": 1, "start": 1})),
+            ("keeper", json!({"pid": -5, "start": 1})),
+            ("keeper", json!({"pid": 5})),
+            ("mountpoint", json!("mnt")),
+            ("guard", json!("hope")),
+            ("dev", json!([1])),
+            ("bind", json!(null)),
+        ] {
+            let mut wrong = whole.clone();
+            wrong[field] = value;
+            assert_eq!(Record::from_json(wrong.to_string().as_bytes()), None, "{wrong}");
+        }
+        assert_eq!(Record::from_json(b""), None);
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(file_name(b"/mnt/data"), "-mnt-data");
+        assert_eq!(file_name(b"/mnt/a-b"), "-mnt-a%2db");
+        assert_eq!(file_name(b".."), "%2e.");
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_a_name(a in proptest::collection::vec(1u8.., 1..300), b in proptest::collection::vec(1u8.., 1..300)) {
+            let name = file_name(&a);
+            prop_assert!(!name.contains('/') && !name.starts_with('.') && name.len() < 240);
+            prop_assert!(a == b || name != file_name(&b));
+        }
+
+        #[test]
+        fn any_text(text in ".{0,200}") { let _ = Record::from_json(text.as_bytes()); }
+    }
+}
