@@ -71,6 +71,17 @@ fn a_lease_that_stands_still_is_taken_after_its_whole_time() {
     }
 }
 
+/// What a slow look shows may have been read at its beginning.
+#[test]
+fn a_look_counts_from_its_beginning() {
+    let mut c = Contender::new(terms(), 1, ms(0));
+    look(&mut c, 0, held(5));
+    assert!(matches!(c.next(ms(10_250)), contender::Step::Read));
+    c.read(ms(10_400), held(5));
+    assert!(matches!(c.next(ms(10_400)), contender::Step::Wait(_)));
+    assert!(matches!(look(&mut c, 10_900, held(5)), contender::Step::Write { .. }));
+}
+
 #[test]
 fn blank_and_garbled_ones_wait_too_and_failures_change_nothing() {
     for lease in [Sector::Blank, Sector::Garbled(Box::new([1; 512]))] {
