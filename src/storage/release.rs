@@ -230,14 +230,7 @@ fn settled(mount: &Mount, way: &Way, until: Instant) -> Result<bool, Error> {
         match unmount(&mount.point, &mount.fstype, false, (way.deadline, way.timeout))? {
             Unmounted::Done | Unmounted::Nothing => return Ok(true),
             Unmounted::Busy if Instant::now() >= until => return Ok(false),
-            Unmounted::Busy => {
-                // Whoever still lives was given its time; what remains is seldom more than a moment.
-                let (found, _) = holders(mount, way.deadline, way.timeout)?;
-                if !found.is_empty() && Instant::now() >= until {
-                    return Ok(false);
-                }
-                std::thread::sleep(LOOK_AGAIN);
-            }
+            Unmounted::Busy => std::thread::sleep(LOOK_AGAIN),
         }
     }
 }
