@@ -28,7 +28,9 @@ use oneshot::{Place, Runs};
 use stats::Row;
 
 /// Every command, and the one that may carry libcurl.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
+    "fs-claim",
+    "fs-release",
     "probe-http",
     "probe-ping",
     "vip-who",
