@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -64,15 +65,16 @@ impl Signals {
         Ok(Self { fd: SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)? })
     }
 
+    const OURS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
     fn mask() -> SigSet {
-        let ignored = ignored();
-        let ours = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter();
-        ours.filter(|signal| ignored & (1 << (*signal as u64 - 1)) == 0).collect()
+        // One that is ignored would reach a descriptor all the same if it were blocked.
+        Self::OURS.into_iter().filter(|signal| !is_ignored(*signal)).collect()
     }
 
     /// Gives the signals their usual effect back.
     pub fn release() -> io::Result<()> {
-        Ok(Self::mask().thread_unblock()?)
+        Ok(Self::OURS.into_iter().collect::<SigSet>().thread_unblock()?)
     }
 
     /// A signal that has arrived, if any.
@@ -87,11 +89,16 @@ impl Signals {
     }
 }
 
-/// The signals that are ignored, a bit each, as the kernel lists them: a blocked signal would reach a descriptor even so.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+/// Whether a signal is ignored.
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: no crate in use asks without setting. A null pointer changes nothing; zeros are a valid value in case of an
+    // error, which only a number that is no signal could bring.
+    let action = unsafe {
+        libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
 }
 
 /// What to put into a wait so that a closed stdout is noticed while there is nothing to print.

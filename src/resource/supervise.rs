@@ -8,22 +8,24 @@
 //!
 //! No agent is waited for beyond its own end: that its output stays open means nothing.
 
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, pipe2, setsid};
+use nix::unistd::{Pid, chdir, pipe2};
 use serde_json::{Value, json};
 
 use super::answer::{Ended, Listener, Report, Said};
@@ -89,8 +91,10 @@ pub fn run(call: &Call, limits: Limits, signals: &Signals) -> io::Result<(Report
     }
     drop(leash);
     let (report, stays) = decode(&text);
-    // It has said all, and ends now; one that reads for a daemon is the system's as soon as we end.
-    let flags = if stays || report.ended == Ended::Lost { Some(WaitPidFlag::WNOHANG) } else { None };
+    // It has said all, and ends now, or reads for a daemon: then it is the system's as soon as we end. Only where it had to
+    // end others is it waited for, so that all of them are gone.
+    let ends = !stays && matches!(report.ended, Ended::TimedOut(_) | Ended::Interrupted(_));
+    let flags = if ends { None } else { Some(WaitPidFlag::WNOHANG) };
     let _ = waitpid(None, flags);
     Ok((report, signal))
 }
@@ -186,13 +190,14 @@ impl Watcher {
             fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let heard = Heard { listener: Listener::default(), out: Vec::new(), keep: limits.keep, tail: Vec::new() };
-        let leader = match spawn(call, out_end, err_end) {
+        let leader = match spawn(call, &out_end, &err_end) {
             Ok(leader) => leader,
             Err(e) => {
                 let report = heard.report(Ended::NotRun(e.to_string()));
                 return send(sender, &report, false);
             }
         };
+        drop((out_end, err_end));
         let mut watcher = Self {
             children,
             waiter: Waiter::new()?,
@@ -316,7 +321,6 @@ impl Watcher {
             return Ok(());
         }
         prctl::set_child_subreaper(false)?;
-        nix::unistd::chdir("/")?; // no file system stays busy because of us
         self.heard.keep = 0;
         while self.out.is_some() || self.err.is_some() {
             self.wait(None, Instant::now() + Duration::from_secs(86_400))?;
@@ -342,20 +346,32 @@ fn send(sender: OwnedFd, report: &Report, stays: bool) -> io::Result<()> {
     File::from(sender).write_all(encode(report, stays).to_string().as_bytes())
 }
 
-/// Starts the program of a call in a session of its own, in the root folder, without stdin and with no signal blocked;
-/// returns its pid. A script without a first line that says whose it is is the shell's: execvp sees to it.
-fn spawn(call: &Call, out: OwnedFd, err: OwnedFd) -> io::Result<Pid> {
-    let mut command = Command::new(&call.program);
-    command.args(&call.args).env_clear().envs(call.env.iter().cloned());
-    command.current_dir("/").stdin(Stdio::null()).stdout(out).stderr(err);
-    // SAFETY: between fork and exec there are only system calls: setsid and sigprocmask allocate nothing and take no lock.
-    unsafe {
-        command.pre_exec(|| {
-            setsid()?;
-            Ok(SigSet::empty().thread_set_mask()?)
-        });
-    }
-    Ok(Pid::from_raw(command.spawn()?.id().cast_signed()))
+/// Starts the program of a call in a session of its own, in the root folder (where the watcher goes, too), without stdin
+/// and with no signal blocked or ignored by us; returns its pid. A script without a first line that says whose it is is
+/// the shell's: `posix_spawnp` sees to it. It shares memory until the program is there: a fork would copy the tables of ours.
+fn spawn(call: &Call, out: &OwnedFd, err: &OwnedFd) -> io::Result<Pid> {
+    let word = |text: &OsStr| CString::new(text.as_bytes()).map_err(|_| io::Error::from(Errno::EINVAL));
+    let program = word(call.program.as_os_str())?;
+    let args: Vec<CString> = call.args.iter().map(|a| word(a)).collect::<io::Result<_>>()?;
+    let args: Vec<&CString> = std::iter::once(&program).chain(&args).collect();
+    let variable = |(name, value): &(OsString, OsString)| {
+        let mut text = name.clone();
+        text.push("=");
+        text.push(value);
+        word(&text)
+    };
+    let env: Vec<CString> = call.env.iter().map(variable).collect::<io::Result<_>>()?;
+    chdir("/")?;
+    let mut files = PosixSpawnFileActions::init()?;
+    files.add_open(0, c"/dev/null", OFlag::O_RDONLY, Mode::empty())?;
+    files.add_dup2(out.as_raw_fd(), 1)?;
+    files.add_dup2(err.as_raw_fd(), 2)?;
+    let mut attributes = PosixSpawnAttr::init()?;
+    let session = PosixSpawnFlags::from_bits_retain(nix::libc::POSIX_SPAWN_SETSID.into());
+    attributes.set_flags(session | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+    Ok(posix_spawnp(&program, &files, &attributes, &args, &env)?)
 }
 
 /// All processes below this one, from `/proc`; none where that is another namespace's, whose numbers mean others.
