@@ -151,7 +151,7 @@ impl Drop for Running {
 /// Our node in a host: a listener whose stream goes to a sender.
 fn peer(host: &Host, bin: &Path, keys: &Keys, node: &str) -> anyhow::Result<Vec<Running>> {
     let mut listen = host.command(bin.join("hb-listen"));
-    listen.args(["--node", node, "--peers", "a,b", "--udp", "694@eth0", "--standby", "--deadtime", "1s", "--authkeys"]);
+    listen.args(["--node", node, "--peers", "a,b", "--udp", "694@eth0", "--standby", "--deadtime", "1s", "--shared", "--authkeys"]);
     let mut listen = listen.arg(&keys.0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("hb-listen")?;
     let replies = listen.stdout.take().context("its stdout")?;
     let send = sender(host, bin, keys, node).arg("-").stdin(replies).stdout(Stdio::null()).spawn();
@@ -201,7 +201,7 @@ fn idle(pids: &[u32]) -> anyhow::Result<(f64, f64)> {
 fn dead(bin: &Path, keys: &Keys, runs: usize) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
     let lab = Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24")]);
     let mut listen = lab.host("b").command(bin.join("hb-listen"));
-    listen.args(["--node", "c", "--udp", "694@eth0", "--deadtime", "1s", "--beats", "--authkeys"]);
+    listen.args(["--node", "c", "--udp", "694@eth0", "--deadtime", "1s", "--beats", "--shared", "--authkeys"]);
     let mut ears = Child::spawn({
         listen.arg(&keys.0).stdin(Stdio::null());
         listen
