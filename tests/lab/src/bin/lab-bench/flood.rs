@@ -74,8 +74,8 @@ pub fn measure(bin: &Path, runs: usize, row: &mut impl FnMut(Row)) -> anyhow::Re
     row(Row::new("the listener in it: times held up", of(|o| o.stalled)));
     row(Row::new("the same: CPU, ms a second", of(|o| o.cpu)));
     row(Row::new("the same: growth of resident memory, MB", of(|o| o.grown)).bound(Bound::Every(2.5)));
-        // Judging a death opens what looks whether anything could be heard, once.
-        row(Row::new("the same: of that after its first 2 s, MB", of(|o| o.creeps)).bound(Bound::Every(0.5)));
+    // Judging a death opens what looks whether anything could be heard, once.
+    row(Row::new("the same: of that after its first 2 s, MB", of(|o| o.creeps)).bound(Bound::Every(0.5)));
     row(Row::new("the same: peak memory, MB", of(|o| o.peak)).bound(Bound::Every(10.0)));
     Ok(())
 }

@@ -151,7 +151,19 @@ impl Drop for Running {
 /// Our node in a host: a listener whose stream goes to a sender.
 fn peer(host: &Host, bin: &Path, keys: &Keys, node: &str) -> anyhow::Result<Vec<Running>> {
     let mut listen = host.command(bin.join("hb-listen"));
-    listen.args(["--node", node, "--peers", "a,b", "--udp", "694@eth0", "--standby", "--deadtime", "1s", "--shared", "--authkeys"]);
+    listen.args([
+        "--node",
+        node,
+        "--peers",
+        "a,b",
+        "--udp",
+        "694@eth0",
+        "--standby",
+        "--deadtime",
+        "1s",
+        "--shared",
+        "--authkeys",
+    ]);
     let mut listen = listen.arg(&keys.0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("hb-listen")?;
     let replies = listen.stdout.take().context("its stdout")?;
     let send = sender(host, bin, keys, node).arg("-").stdin(replies).stdout(Stdio::null()).spawn();
