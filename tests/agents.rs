@@ -565,16 +565,21 @@ fn the_classic_line_and_its_faults() {
     assert!(gone() && steps(&ran).is_empty());
 }
 
-/// Our scripts under a real heartbeat: it takes an address with ours, and gives it up when it is told to.
+/// Our scripts under a real heartbeat: it takes an address and a file system with ours, and gives them up when it is told to.
 #[test]
 fn ours_under_a_real_heartbeat() {
+    let site = Site::new("real");
+    let disk = Disk::new(&site);
     let lab = Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24")]);
     let bin = takeover_lab::tool("vip-take").parent().unwrap().to_str().unwrap().to_owned();
     // The daemon's PATH does not have our commands: an installation's would.
     let mut setup = Setup::new(
         "keepalive 200ms\nwarntime 10\ndeadtime 1\ninitdead 2\nudpport 694\nbcast eth0\nauto_failback off\nnode a b\n",
     )
-    .haresources("a 10.9.0.50/24/eth0 MailTo::root\n");
+    .haresources(&format!(
+        "a 10.9.0.50/24/eth0 Filesystem::{}::{}::ext4 SendArp::10.9.0.50/eth0 MailTo::root\n",
+        disk.device, disk.mount_point
+    ));
     for (name, text) in ours() {
         setup = setup.script(&name, &text.replacen("PATH=$PATH:", &format!("PATH=$PATH:{bin}:"), 1));
     }
@@ -591,11 +596,16 @@ fn ours_under_a_real_heartbeat() {
         asked.unwrap().code()
     };
     assert_eq!((status(&a), status(&b)), (Some(0), Some(3)));
+    let mounted = |node: &Node| node.command("mountpoint").args(["-q", &disk.mount_point]).status().unwrap().success();
+    eventually("a mounts the file system", || mounted(&a));
+    assert!(!mounted(&b));
     a.command("/usr/share/heartbeat/hb_standby").arg("all").output().unwrap();
     eventually("b has it after a standby", || has(host_b, "10.9.0.50") && !has(host_a, "10.9.0.50"));
     eventually("b says so", || status(&b) == Some(0));
+    eventually("b has the file system too", || mounted(&b) && !mounted(&a));
     assert!(b.stop());
     eventually("a has it after b's end", || has(host_a, "10.9.0.50") && !has(host_b, "10.9.0.50"));
+    eventually("a has the file system again", || mounted(&a));
     for node in [&a, &b] {
         assert_eq!(node.reboots(), "");
         assert!(!node.log().contains("ERROR: Return code"), "{}", node.log());

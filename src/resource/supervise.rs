@@ -69,7 +69,8 @@ pub fn run(call: &Call, limits: Limits, signals: &Signals) -> io::Result<(Report
     let deadline = Instant::now() + limits.timeout + limits.grace + DYING + MARGIN;
     let mut text = Vec::new();
     let mut result = File::from(result);
-    loop {
+    // The report is one line; a watcher that dies before it has told all just closes the pipe.
+    while !text.ends_with(b"\n") {
         let ready = waiter
             .wait(&[(result.as_fd(), PollFlags::POLLIN), (signals.as_fd(), PollFlags::POLLIN)], Some(deadline))?;
         if !ready[0].is_empty() {
@@ -341,9 +342,9 @@ impl Heard {
     }
 }
 
-/// Hands the report over; its end is the end of the pipe.
+/// Hands the report over, as a line.
 fn send(sender: OwnedFd, report: &Report, stays: bool) -> io::Result<()> {
-    File::from(sender).write_all(encode(report, stays).to_string().as_bytes())
+    File::from(sender).write_all(format!("{}\n", encode(report, stays)).as_bytes())
 }
 
 /// Starts the program of a call in a session of its own, in the root folder (where the watcher goes, too), without stdin
