@@ -8,7 +8,7 @@
 //!
 //! No agent is waited for beyond its own end: that its output stays open means nothing.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -349,7 +349,7 @@ fn send(sender: OwnedFd, report: &Report, stays: bool) -> io::Result<()> {
 
 /// Starts the program of a call in a session of its own, in the root folder (where the watcher goes, too), without stdin
 /// and with no signal blocked or ignored by us; returns its pid. A script without a first line that says whose it is is
-/// the shell's: `posix_spawnp` sees to it. It shares memory until the program is there: a fork would copy the tables of ours.
+/// the shell's, as execvp(3) has it. It shares memory until the program is there: a fork would copy the tables of ours.
 fn spawn(call: &Call, out: &OwnedFd, err: &OwnedFd) -> io::Result<Pid> {
     let word = |text: &OsStr| CString::new(text.as_bytes()).map_err(|_| io::Error::from(Errno::EINVAL));
     let program = word(call.program.as_os_str())?;
@@ -372,7 +372,13 @@ fn spawn(call: &Call, out: &OwnedFd, err: &OwnedFd) -> io::Result<Pid> {
     attributes.set_flags(session | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_sigmask(&SigSet::empty())?;
     attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-    Ok(posix_spawnp(&program, &files, &attributes, &args, &env)?)
+    match posix_spawnp(&program, &files, &attributes, &args, &env) {
+        Err(Errno::ENOEXEC) => {
+            let args: Vec<&CStr> = std::iter::once(c"sh").chain(args.iter().map(|a| a.as_c_str())).collect();
+            Ok(posix_spawnp(c"/bin/sh", &files, &attributes, &args, &env)?)
+        }
+        other => Ok(other?),
+    }
 }
 
 /// All processes below this one, from `/proc`; none where that is another namespace's, whose numbers mean others.
