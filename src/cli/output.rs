@@ -52,6 +52,8 @@ pub struct Output {
     stream: bool,
     /// Whether lines wait for a slow reader here, and not the command.
     queued: bool,
+    /// Whether a full disk is waited for.
+    lasting: bool,
     seq: u64,
     backlog: Backlog,
     /// When stdout is tried again, after it took nothing for want of room.
@@ -69,6 +71,7 @@ impl Output {
             format,
             stream: false,
             queued: false,
+            lasting: false,
             seq: 0,
             backlog: Backlog::default(),
             full: None,
@@ -85,6 +88,13 @@ impl Output {
     /// From now on every event carries `mono_ms` and `seq`, and a reader that does not read holds nothing up.
     pub fn make_stream(&mut self) {
         (self.stream, self.queued) = (true, true);
+    }
+
+    /// As [`Output::make_stream`]; and a full disk ends nothing: the events wait for room. For whoever must not fall silent on
+    /// the network; what takes an address or judges for somebody does so only if it can tell.
+    pub fn make_lasting_stream(&mut self) {
+        self.make_stream();
+        self.lasting = true;
     }
 
     /// Prints in the name of another tool, such as a script; with `seq` as a part of its stream.
@@ -174,7 +184,7 @@ impl Output {
         Ok(())
     }
 
-    /// Writes one piece of the backlog. A disk without room is no reason to fall silent on the network: the lines wait.
+    /// Writes one piece of the backlog.
     fn write_piece(
         &mut self,
         now: Instant,
@@ -188,7 +198,7 @@ impl Output {
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(Errno::EPIPE) => return Err(OutputError::Closed),
-            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EIO)) => {
+            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EIO)) if self.lasting => {
                 if self.full.is_none() {
                     let words =
                         format!("{}: stdout takes nothing: {}; events wait, it goes on", self.tool, errno.desc());
@@ -280,6 +290,7 @@ mod tests {
     fn a_disk_without_room_keeps_the_lines_and_their_order() {
         let at = |ms| Instant::at(Duration::from_millis(ms));
         let mut output = Output::new("test", Format::Json);
+        output.make_lasting_stream();
         output.backlog.push(vec![b'x'; PIECE + 10], true);
         output.backlog.push(b"dead\n".to_vec(), false);
         assert_eq!(output.wanted(), PollFlags::POLLOUT);

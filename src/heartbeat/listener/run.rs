@@ -56,7 +56,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
     let state = args.cluster.state_dir.as_deref().map(|dir| StateDir::claim(dir, "peers", &me)).transpose()?;
     let stored = state.as_ref().map(StateDir::marks).transpose()?.unwrap_or_default();
     let signals = Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?;
-    output.make_stream();
+    output.make_lasting_stream();
     let now = Instant::now();
     let keeper = state.map(|state| Keeper::new(state, stored.clone(), now)).transpose()?;
     let names: Vec<String> = specs.iter().map(ToString::to_string).collect();

@@ -66,7 +66,7 @@ pub fn run(args: HbSend, output: &mut Output) -> Result<Answer, Error> {
         ttl: ha_cf.as_ref().map_or(3, |c| u32::try_from(c.nodes.len()).unwrap_or(u32::MAX).saturating_add(1)),
     };
     let signals = Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?;
-    output.make_stream();
+    output.make_lasting_stream();
     let realtime = args.realtime || ha_cf.as_ref().is_some_and(|c| c.realtime && c.lines.contains_key("realtime"));
     if realtime {
         let priority = ha_cf.as_ref().and_then(|c| c.rtprio).unwrap_or(PRIORITY);
