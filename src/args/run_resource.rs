@@ -120,7 +120,7 @@ pub const MANUAL: Manual = Manual {
          the command dies of the signal. An agent does not outlive a command that was killed. A closed stdout stops a start, \
          which is undone, and does not stop a stop.",
         "These are installed in share/takeover/resource.d, each with --help: IPaddr, IPaddr2 and IPv6addr (by vip-take, asking \
-         the link for 3 ms first: TAKEOVER_PROBE sets another time), Filesystem (fs-claim, fs-release), drbddisk, apache, \
+         the link for 2.5 ms first: TAKEOVER_PROBE sets another time), Filesystem (fs-claim, fs-release), drbddisk, apache, \
          LVM, SendArp, MailTo and Delay. They answer a real heartbeat as well: link them into /etc/ha.d/resource.d.",
         "Of Debian 12 these were tried without a change. resource-agents 4.12: Dummy, Stateful, Delay, IPaddr2, SendArp, Route, \
          symlink, anything, Filesystem, apache; with their programs missing (and so refused, in known states) also MailTo, \
