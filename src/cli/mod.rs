@@ -78,6 +78,28 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A failure without a hint.
+    pub fn new(fault: Fault, code: &'static str, message: impl Into<String>) -> Self {
+        Self { fault, code, message: message.into(), hint: None }
+    }
+
+    /// Something that is not there or cannot be used.
+    pub fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Fault::Unavailable, code, message)
+    }
+
+    /// The same, with what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What the kernel said of a path.
+    pub fn at(path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::io(&path.display().to_string(), error)
+    }
+
     /// Wrong words in the call.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { fault: Fault::Usage, code: "usage", message: message.into(), hint: Some(hint.into()) }

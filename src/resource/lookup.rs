@@ -81,6 +81,17 @@ pub enum Found {
 }
 
 impl Places {
+    /// All of them below one folder.
+    #[cfg(test)]
+    pub(crate) fn below(dir: &Path) -> Self {
+        Self {
+            scripts: ["resource.d", "init.d", "shipped"].map(|d| dir.join(d)).to_vec(),
+            init_d: dir.join("init.d"),
+            ocf: dir.join("ocf"),
+            units: vec![dir.join("units")],
+        }
+    }
+
     /// The places of this machine, for the cluster of this folder.
     pub fn of(dir: &Path) -> Self {
         let init_d = PathBuf::from("/etc/init.d");

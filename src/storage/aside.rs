@@ -17,7 +17,10 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
 use serde_json::Value;
 
 use super::process::{Process, wait_for_end};
+use crate::cli::Failure;
 use crate::cli::child::leave_all_but;
+use crate::cli::duration::words;
+use crate::cli::exit::Fault;
 use crate::cli::wait::{Signals, Waiter};
 use crate::clock::Instant;
 
@@ -39,6 +42,20 @@ pub enum AsideError {
     /// It could not be started or heard.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl AsideError {
+    /// The same as the failure of `what`, which had `deadline`.
+    pub fn failure(self, what: &str, deadline: Duration) -> Failure {
+        match self {
+            Self::Deadline { stuck } => {
+                let hangs = stuck.map_or_else(String::new, |p| format!("; process {} hangs in the kernel", p.pid));
+                Failure::new(Fault::Undetermined, "deadline", format!("{what}: not within {}{hangs}", words(deadline)))
+            }
+            Self::Died => Failure::new(Fault::Internal, "system", format!("{what}: {self}")),
+            Self::Io(error) => Failure::io(what, &error),
+        }
+    }
 }
 
 /// Runs `work` in a child and returns what it made of it. No lock and no socket of this process is open there.

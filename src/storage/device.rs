@@ -9,9 +9,9 @@ use std::time::Duration;
 use nix::sys::stat::{major, minor};
 use serde_json::{Value, json};
 
-use super::StorageError;
 use super::aside::{AsideError, aside, command};
 use super::mountinfo::{Dev, Mount, Table};
+use crate::cli::Failure;
 use crate::clock::Instant;
 
 /// File systems whose DEVICE is a name that only they understand.
@@ -160,7 +160,7 @@ pub fn look(
     bind: bool,
     mountpoint: Option<&Path>,
     (deadline, timeout): (Instant, Duration),
-) -> Result<Looked, StorageError> {
+) -> Result<Looked, Failure> {
     let kind = match (bind, fstype) {
         (true, _) => What::Path,
         (false, Some(t)) if NO_DEVICE.contains(&t) || t.starts_with("fuse.") || t.starts_with("nfs") => What::Name,
@@ -179,7 +179,7 @@ pub fn look(
         false => aside(deadline, || see(path.as_deref(), mountpoint)),
     };
     let point = mountpoint.map_or_else(String::new, |p| format!(" and {}", p.display()));
-    let seen = seen.map_err(|e| StorageError::aside(&format!("looking at {words}{point}"), timeout, e))?;
+    let seen = seen.map_err(|e| e.failure(&format!("looking at {words}{point}"), timeout))?;
     let text = |name: &str| seen[name].as_str().map(PathBuf::from);
     let device = match (path, text("path"), seen["kind"].as_str()) {
         (None, ..) => Device::Name(words.to_owned()),
@@ -191,12 +191,12 @@ pub fn look(
         (Some(_), Some(path), Some("file")) => Device::File(path),
         (Some(_), Some(path), _) => {
             let message = format!("{} is neither a block device nor a file", path.display());
-            return Err(StorageError::unavailable("not-a-device", message)
+            return Err(Failure::unavailable("not-a-device", message)
                 .hint("to mount a folder in a second place: FSTYPE none and OPTIONS bind"));
         }
         (Some(path), None, _) => {
             let why = seen["why"].as_str().unwrap_or("it cannot be looked at");
-            return Err(StorageError::unavailable("no-such-device", format!("{}: {why}", path.display())));
+            return Err(Failure::unavailable("no-such-device", format!("{}: {why}", path.display())));
         }
     };
     Ok(Looked { device, mountpoint: text("mountpoint"), folder: seen["folder"] == true })
@@ -261,16 +261,16 @@ pub fn lexical(path: &Path) -> PathBuf {
     plain
 }
 
-fn by_tag(words: &str, (deadline, timeout): (Instant, Duration)) -> Result<PathBuf, StorageError> {
+fn by_tag(words: &str, (deadline, timeout): (Instant, Duration)) -> Result<PathBuf, Failure> {
     let ran = command(Command::new("findfs").arg(words), deadline).map_err(|e| match e {
         AsideError::Io(e) if e.kind() == io::ErrorKind::NotFound => {
-            StorageError::unavailable("no-such-command", "there is no findfs").hint("install util-linux")
+            Failure::unavailable("no-such-command", "there is no findfs").hint("install util-linux")
         }
-        e => StorageError::aside(&format!("findfs {words}"), timeout, e),
+        e => e.failure(&format!("findfs {words}"), timeout),
     })?;
     match ran.stdout.trim() {
         path if ran.status == 0 && path.starts_with('/') => Ok(path.into()),
-        _ => Err(StorageError::unavailable("no-such-device", format!("no device has {words}"))),
+        _ => Err(Failure::unavailable("no-such-device", format!("no device has {words}"))),
     }
 }
 

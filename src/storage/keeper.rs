@@ -16,7 +16,6 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{pipe2, read};
 use serde_json::Value;
 
-use super::StorageError;
 use super::device::Device;
 use super::guard::{Got, Held, Outcome, failure_to_json, flock};
 use super::holders::plan::Plan;
@@ -27,6 +26,7 @@ use super::news::{About, log};
 use super::process::Process;
 use super::record::{self, Place};
 use super::release::{Way, Went, let_go};
+use crate::cli::Failure;
 use crate::cli::child;
 use crate::cli::exit::Fault;
 use crate::cli::wait::{Signals, Waiter};
@@ -95,8 +95,8 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When the claim cannot be asked for; at the deadline. Nothing is held then.
-pub fn start(post: Post, deadline: Instant, timeout: Duration) -> Result<Started, StorageError> {
-    let system = |e: nix::Error| StorageError::io("starting the keeper", &e.into());
+pub fn start(post: Post, deadline: Instant, timeout: Duration) -> Result<Started, Failure> {
+    let system = |e: nix::Error| Failure::io("starting the keeper", &e.into());
     let (heard, told) = pipe2(OFlag::O_CLOEXEC).map_err(system)?;
     let (end, tether) = pipe2(OFlag::O_CLOEXEC).map_err(system)?;
     let keep = [told.as_raw_fd(), end.as_raw_fd()];
@@ -104,14 +104,14 @@ pub fn start(post: Post, deadline: Instant, timeout: Duration) -> Result<Started
     let pid = child::background(&keep, || run(&post, &told, &end)).map_err(system)?;
     drop((told, end));
     let process = Process::of(pid.as_raw());
-    let line = first_line(&heard, deadline).map_err(|e| StorageError::io("hearing the keeper", &e))?;
+    let line = first_line(&heard, deadline).map_err(|e| Failure::io("hearing the keeper", &e))?;
     let Some(line) = line else {
         // It ends by itself: its tether is cut.
         let message = format!("the claim was not to be had within {}", crate::cli::duration::words(timeout));
-        return Err(StorageError::new(Fault::Undetermined, "deadline", message));
+        return Err(Failure::new(Fault::Undetermined, "deadline", message));
     };
     let outcome = answer(&line)?;
-    let died = || StorageError::new(Fault::Internal, "system", "the keeper ended at once");
+    let died = || Failure::new(Fault::Internal, "system", "the keeper ended at once");
     Ok(Started { process: process.ok_or_else(died)?, outcome, tether })
 }
 
@@ -133,7 +133,7 @@ fn first_line(pipe: &OwnedFd, deadline: Instant) -> io::Result<Option<Vec<u8>>> 
     Ok(Some(line))
 }
 
-fn answer(line: &[u8]) -> Result<Outcome, StorageError> {
+fn answer(line: &[u8]) -> Result<Outcome, Failure> {
     Outcome::from_json(&serde_json::from_slice(line).unwrap_or_default())
 }
 

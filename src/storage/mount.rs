@@ -17,10 +17,10 @@ use nix::libc;
 use nix::mount::{MntFlags, MsFlags};
 use serde_json::json;
 
-use super::StorageError;
 use super::aside::{AsideError, aside, command, tethered, tethered_command};
 use super::mountinfo::{Dev, Table};
 use super::record::namespace_of;
+use crate::cli::Failure;
 use crate::cli::exit::Fault;
 use crate::clock::Instant;
 
@@ -141,9 +141,9 @@ pub fn mount(
     is_block: bool,
     tether: Option<BorrowedFd>,
     (deadline, timeout): (Instant, Duration),
-) -> Result<(), StorageError> {
+) -> Result<(), Failure> {
     let what = format!("mounting {} on {}", order.source, order.point.display());
-    let late = |e| StorageError::aside(&what, timeout, e);
+    let late = |e: AsideError| e.failure(&what, timeout);
     match way(order, is_block) {
         Way::Call { fstype, flags, data } => {
             let data = Some(data.as_str()).filter(|d| !d.is_empty());
@@ -155,7 +155,7 @@ pub fn mount(
             match tethered(tether, deadline, work).map_err(late)?.as_i64().map(|n| Errno::from_raw(n as i32)) {
                 Some(Errno::UnknownErrno) => Ok(()), // 0
                 Some(errno) => Err(explain(&what, order, errno)),
-                None => Err(StorageError::aside(&what, timeout, AsideError::Died)),
+                None => Err(AsideError::Died.failure(&what, timeout)),
             }
         }
         Way::Helper => {
@@ -173,14 +173,14 @@ pub fn mount(
                 status => {
                     let message = format!("{what}: mount ended with {status}: {}", ran.words);
                     let fault = if ran.words.contains("only root") { Fault::Permission } else { Fault::Unavailable };
-                    Err(StorageError::new(fault, "mount-failed", message))
+                    Err(Failure::new(fault, "mount-failed", message))
                 }
             }
         }
     }
 }
 
-fn explain(what: &str, order: &Order, errno: Errno) -> StorageError {
+fn explain(what: &str, order: &Order, errno: Errno) -> Failure {
     let fstype = order.fstype.as_deref().unwrap_or("none");
     let why = match errno {
         Errno::EINVAL => format!("there is no good {fstype} on it, or {fstype} does not know one of the options"),
@@ -194,7 +194,7 @@ fn explain(what: &str, order: &Order, errno: Errno) -> StorageError {
     };
     let fault = if errno == Errno::EPERM { Fault::Permission } else { Fault::Unavailable };
     let code = if errno == Errno::EPERM { "permission-denied" } else { "mount-failed" };
-    let error = StorageError::new(fault, code, format!("{what}: {why} ({errno:?})"));
+    let error = Failure::new(fault, code, format!("{what}: {why} ({errno:?})"));
     match errno {
         Errno::EINVAL | Errno::EUCLEAN => error.hint("the kernel says more: dmesg"),
         _ => error,
@@ -221,11 +221,10 @@ pub fn unmount(
     fstype: &str,
     lazy: bool,
     (deadline, timeout): (Instant, Duration),
-) -> Result<Unmounted, StorageError> {
+) -> Result<Unmounted, Failure> {
     let what = format!("unmounting {}", point.display());
-    let late = |e| {
-        StorageError::aside(&what, timeout, e)
-            .hint("what hangs may be a dead file server: bring it back, or see --lazy")
+    let late = |e: AsideError| {
+        e.failure(&what, timeout).hint("what hangs may be a dead file server: bring it back, or see --lazy")
     };
     // A helper tells a server or a daemon. Lazily nobody is asked: whoever wants that knows that nobody answers.
     if !lazy && has_helper("umount", fstype) {
@@ -237,7 +236,7 @@ pub fn unmount(
             _ if ran.words.contains("not mounted") => Ok(Unmounted::Nothing),
             status => {
                 let message = format!("{what}: umount ended with {status}: {}", ran.words);
-                Err(StorageError::unavailable("unmount-failed", message))
+                Err(Failure::unavailable("unmount-failed", message))
             }
         };
     }
@@ -250,7 +249,7 @@ pub fn unmount(
         Errno::UnknownErrno => Ok(Unmounted::Done),
         Errno::EBUSY => Ok(Unmounted::Busy),
         Errno::EINVAL | Errno::ENOENT => Ok(Unmounted::Nothing),
-        errno => Err(StorageError::io(&what, &errno.into())),
+        errno => Err(Failure::io(&what, &errno.into())),
     }
 }
 
@@ -299,13 +298,13 @@ impl Remains {
 ///
 /// # Errors
 /// When /proc cannot be read; when the device does not answer in time.
-pub fn remains(dev: Dev, device: Option<&Path>, deadline: Instant, timeout: Duration) -> Result<Remains, StorageError> {
-    let here = Table::read(None).map_err(|e| StorageError::io("/proc/self/mountinfo", &e))?;
+pub fn remains(dev: Dev, device: Option<&Path>, deadline: Instant, timeout: Duration) -> Result<Remains, Failure> {
+    let here = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
     let points = |table: &Table| table.0.iter().filter(|m| m.dev == dev).map(|m| m.point.clone()).collect::<Vec<_>>();
     let mut remains = Remains { here: points(&here), ..Remains::default() };
     if let Some(device) = device {
         let busy = aside(deadline, || json!(exclusively(device).is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY))));
-        let busy = busy.map_err(|e| StorageError::aside(&format!("opening {}", device.display()), timeout, e))?;
+        let busy = busy.map_err(|e| e.failure(&format!("opening {}", device.display()), timeout))?;
         remains.device = busy == true;
         if !remains.device {
             return Ok(remains);

@@ -15,9 +15,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FlockArg, OFlag};
 use serde_json::{Map, Value, json};
 
-use super::StorageError;
 use super::guard::Kind;
 use super::process::Process;
+use crate::cli::Failure;
 use crate::cli::exit::Fault;
 use crate::clock::Instant;
 use crate::config::{ConfigError, trust};
@@ -135,16 +135,16 @@ impl Place {
     ///
     /// # Errors
     /// When others could write there, and at the deadline.
-    pub fn lock(mountpoint: &Path, deadline: Instant) -> Result<Self, StorageError> {
+    pub fn lock(mountpoint: &Path, deadline: Instant) -> Result<Self, Failure> {
         let wait = |lock: &File| loop {
             match try_lock(lock) {
                 Ok(true) => return Ok(()),
                 Ok(false) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
                 Ok(false) => {
                     let message = format!("another fs-claim or fs-release is at work on {}", mountpoint.display());
-                    return Err(StorageError::new(Fault::Undetermined, "deadline", message));
+                    return Err(Failure::new(Fault::Undetermined, "deadline", message));
                 }
-                Err(e) => return Err(StorageError::io("flock", &e)),
+                Err(e) => return Err(Failure::io("flock", &e)),
             }
         };
         Self::with(mountpoint, wait)
@@ -154,12 +154,12 @@ impl Place {
     pub fn try_lock(mountpoint: &Path) -> Option<Self> {
         Self::with(mountpoint, |lock| match try_lock(lock) {
             Ok(true) => Ok(()),
-            _ => Err(StorageError::new(Fault::Undetermined, "deadline", "")),
+            _ => Err(Failure::new(Fault::Undetermined, "deadline", "")),
         })
         .ok()
     }
 
-    fn with(mountpoint: &Path, wait: impl Fn(&File) -> Result<(), StorageError>) -> Result<Self, StorageError> {
+    fn with(mountpoint: &Path, wait: impl Fn(&File) -> Result<(), Failure>) -> Result<Self, Failure> {
         let file = path_of(mountpoint);
         let lock = open_lock(&file.with_extension("lock"))?;
         wait(&lock)?;
@@ -170,12 +170,12 @@ impl Place {
     ///
     /// # Errors
     /// When it cannot be read, or is none: what it would have said is then not known.
-    pub fn read(&self) -> Result<Option<Record>, StorageError> {
+    pub fn read(&self) -> Result<Option<Record>, Failure> {
         read_file(&self.file)
     }
 
     /// Writes it whole or not at all.
-    pub fn write(&self, record: &Record) -> Result<(), StorageError> {
+    pub fn write(&self, record: &Record) -> Result<(), Failure> {
         let new = self.file.with_extension("new");
         let written = || -> io::Result<()> {
             let _ = fs::remove_file(&new);
@@ -184,13 +184,13 @@ impl Place {
             file.write_all(format!("{}\n", record.to_json()).as_bytes())?;
             fs::rename(&new, &self.file)
         };
-        written().map_err(|e| StorageError::at(&self.file, &e))
+        written().map_err(|e| Failure::at(&self.file, &e))
     }
 
     /// Removes it; there being none is fine.
-    pub fn remove(&self) -> Result<(), StorageError> {
+    pub fn remove(&self) -> Result<(), Failure> {
         match fs::remove_file(&self.file) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StorageError::at(&self.file, &e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Failure::at(&self.file, &e)),
             _ => Ok(()),
         }
     }
@@ -205,11 +205,11 @@ fn path_of(mountpoint: &Path) -> PathBuf {
 ///
 /// # Errors
 /// As [`Place::read`].
-pub fn look(mountpoint: &Path) -> Result<Option<Record>, StorageError> {
+pub fn look(mountpoint: &Path) -> Result<Option<Record>, Failure> {
     read_file(&path_of(mountpoint))
 }
 
-fn read_file(file: &Path) -> Result<Option<Record>, StorageError> {
+fn read_file(file: &Path) -> Result<Option<Record>, Failure> {
     let bytes = match trust::read_trusted(file) {
         Ok(bytes) => bytes,
         Err(ConfigError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -219,18 +219,18 @@ fn read_file(file: &Path) -> Result<Option<Record>, StorageError> {
     record.map(Some).ok_or_else(|| {
         let message = format!("{} is no record of a claim", file.display());
         let hint = format!("if nothing is mounted there, remove {}", file.display());
-        StorageError::new(Fault::Configuration, "configuration", message).hint(hint)
+        Failure::new(Fault::Configuration, "configuration", message).hint(hint)
     })
 }
 
-fn config(error: &ConfigError) -> StorageError {
-    let mut failure = StorageError::new(error.fault(), error.code(), error.to_string());
+fn config(error: &ConfigError) -> Failure {
+    let mut failure = Failure::new(error.fault(), error.code(), error.to_string());
     failure.hint = error.hint();
     failure
 }
 
 /// Opens a lock file in [`FOLDER`], both made where they are missing, if nobody else could have written there.
-pub fn open_lock(file: &Path) -> Result<File, StorageError> {
+pub fn open_lock(file: &Path) -> Result<File, Failure> {
     let folder = Path::new(FOLDER);
     let open = || {
         let mut options = File::options();
@@ -239,12 +239,12 @@ pub fn open_lock(file: &Path) -> Result<File, StorageError> {
     };
     let opened = match open() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| StorageError::at(folder, &e))?;
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| Failure::at(folder, &e))?;
             open()
         }
         opened => opened,
     };
-    let opened = opened.map_err(|e| StorageError::at(file, &e))?;
+    let opened = opened.map_err(|e| Failure::at(file, &e))?;
     if file.starts_with(folder) {
         trust::check_trusted(file).map_err(|e| config(&e))?;
         let _ = fs::set_permissions(folder, Permissions::from_mode(0o700)); // it was ours; this is for the curious only

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::StorageError;
 use super::device::{lexical, number_of, resolve};
 use super::guard::{Held, Kind, Outcome, drbd, scsi_pr};
 use super::holders::Holder;
@@ -103,7 +102,7 @@ pub fn let_go(about: &About, mount: &Mount, way: &Way, say: &mut Say) -> Result<
         Unmounted::Nothing => return Ok(Went::Nothing),
         Unmounted::Busy => {}
     }
-    let table = Table::read(None).map_err(|e| StorageError::io("/proc/self/mountinfo", &e))?;
+    let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
     let mounts: Vec<String> =
         table.standing_on(mount.id).iter().map(|m| m.point.to_string_lossy().into_owned()).collect();
     if !mounts.is_empty() && !way.lazy {
@@ -204,7 +203,7 @@ fn kill(
             }
             Step::Wait(duration) => {
                 let until = (Instant::now() + *duration).min(way.deadline);
-                wait_for_end(&ending, until).map_err(|e| StorageError::io("waiting for the holders", &e))?;
+                wait_for_end(&ending, until).map_err(|e| Failure::io("waiting for the holders", &e))?;
                 if settled(mount, way, until)? {
                     return Ok(true);
                 }
@@ -215,7 +214,7 @@ fn kill(
 }
 
 fn send(about: &About, holder: &Holder, signal: Signal, say: &mut Say) -> Result<Option<PidFd>, Error> {
-    let failed = |e| StorageError::io("signalling a holder", &e);
+    let failed = |e| Failure::io("signalling a holder", &e);
     let Some(fd) = holder.process.map(Process::open).transpose().map_err(failed)?.flatten() else { return Ok(None) };
     if fd.signal(signal).map_err(failed)? {
         say(about.killed(holder, signal.as_str()))?;
@@ -268,8 +267,8 @@ pub fn release(wanted: &Wanted, output: &mut Output) -> Result<Answer, Error> {
 }
 
 /// The mount point as the kernel writes it, and what is mounted where.
-fn place(mountpoint: &Path, deadline: Instant) -> Result<(PathBuf, Table), StorageError> {
-    let table = Table::read(None).map_err(|e| StorageError::io("/proc/self/mountinfo", &e))?;
+fn place(mountpoint: &Path, deadline: Instant) -> Result<(PathBuf, Table), Failure> {
+    let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
     let words = lexical(mountpoint);
     // What stands in the table has no symbolic links, and needs no look that a dead server could hold up.
     if !table.stack(&words).is_empty() {
@@ -300,12 +299,12 @@ fn not_ours(stack: &[&Mount], record: Option<&Record>) -> Option<Held> {
     }
 }
 
-fn same_namespace(record: &Record) -> Result<(), StorageError> {
+fn same_namespace(record: &Record) -> Result<(), Failure> {
     let Some(keeper) = record.keeper.filter(|k| record.namespace != namespace() && k.runs()) else { return Ok(()) };
     let point = record.mountpoint.display();
     let message = format!("{point} was mounted in another mount namespace, that of process {}", keeper.pid);
     let hint = format!("nsenter -t {} -m fs-release {point}", keeper.pid);
-    Err(StorageError::unavailable("other-namespace", message).hint(hint))
+    Err(Failure::unavailable("other-namespace", message).hint(hint))
 }
 
 struct Releasing<'a> {
@@ -325,7 +324,7 @@ impl Releasing<'_> {
         }
         // Opened now: after the unmount it may be through before we look.
         let keeper = self.record.as_ref().and_then(|r| r.keeper).map(Process::open).transpose();
-        let keeper = keeper.map_err(|e| StorageError::io("the keeper", &e))?.flatten();
+        let keeper = keeper.map_err(|e| Failure::io("the keeper", &e))?.flatten();
         let mut event = Mounted { fstype: mount.map(|m| m.fstype.clone()), ..Mounted::default() };
         let mut lazy = false;
         match mount {
@@ -461,8 +460,8 @@ pub fn give_up(
 }
 
 /// A keeper sees for itself that the mount is gone, and ends.
-fn end_keeper(keeper: PidFd, record: &Record, deadline: Instant) -> Result<(), StorageError> {
-    let failed = |e| StorageError::io("the keeper", &e);
+fn end_keeper(keeper: PidFd, record: &Record, deadline: Instant) -> Result<(), Failure> {
+    let failed = |e| Failure::io("the keeper", &e);
     // Should somebody have frozen it.
     let _ = keeper.signal(Signal::SIGCONT).map_err(failed)?;
     // It is not killed: whatever keeps it may be a mount that is still under way.
@@ -471,7 +470,7 @@ fn end_keeper(keeper: PidFd, record: &Record, deadline: Instant) -> Result<(), S
     }
     let pid = record.keeper.map_or(0, |k| k.pid);
     let message = format!("it is unmounted, but its keeper, process {pid}, does not give the claim up");
-    Err(StorageError::new(Fault::Undetermined, "deadline", message).hint("fs-release again"))
+    Err(Failure::new(Fault::Undetermined, "deadline", message).hint("fs-release again"))
 }
 
 /// For what is a usage error of the command line alone.

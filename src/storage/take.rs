@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::StorageError;
 use super::aside::{AsideError, tethered_command};
 use super::claim::{Claim, Decision, Found, decide};
 use super::device::{self, Device, lexical};
@@ -19,6 +18,7 @@ use super::process::{Process, wait_for_end};
 use super::record::{Place, Record, look, namespace};
 use super::release::{Way, Went, give_up, let_go};
 use crate::cli::Error;
+use crate::cli::Failure;
 use crate::cli::exit::{Answer, Fault};
 use crate::cli::output::Output;
 use crate::clock::Instant;
@@ -114,8 +114,8 @@ pub fn take(wanted: &Wanted, output: &mut Output) -> Result<Answer, Error> {
 }
 
 /// DEVICE and MOUNTPOINT, understood.
-fn places(wanted: &Wanted, deadline: Instant) -> Result<(Device, PathBuf), StorageError> {
-    let table = Table::read(None).map_err(|e| StorageError::io("/proc/self/mountinfo", &e))?;
+fn places(wanted: &Wanted, deadline: Instant) -> Result<(Device, PathBuf), Failure> {
+    let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
     let words = lexical(&wanted.mountpoint);
     // A mount point in the table has no symbolic links, and is not looked at: its server may be dead.
     let known = !table.stack(&words).is_empty();
@@ -128,18 +128,18 @@ fn places(wanted: &Wanted, deadline: Instant) -> Result<(Device, PathBuf), Stora
     let Some(point) = looked.mountpoint else {
         let message = format!("{} does not exist", words.display());
         let hint = format!("mkdir -p {}", words.display());
-        return Err(StorageError::unavailable("no-such-mountpoint", message).hint(hint));
+        return Err(Failure::unavailable("no-such-mountpoint", message).hint(hint));
     };
     if !looked.folder && !bind {
         let message = format!("{} is no folder", point.display());
-        return Err(StorageError::unavailable("no-such-mountpoint", message));
+        return Err(Failure::unavailable("no-such-mountpoint", message));
     }
     Ok((looked.device, point))
 }
 
 /// What is mounted there, and where else.
-fn find(wanted: &Wanted, device: Device, point: PathBuf, record: Option<Record>) -> Result<Here, StorageError> {
-    let table = Table::read(None).map_err(|e| StorageError::io("/proc/self/mountinfo", &e))?;
+fn find(wanted: &Wanted, device: Device, point: PathBuf, record: Option<Record>) -> Result<Here, Failure> {
+    let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
     let bound = device.bound(&table);
     let ours = |m: &Mount| device.is_mounted_as(m, wanted.fstype(), bound.as_ref());
     let stack: Vec<&Mount> = table.stack(&point).into_iter().filter(|m| m.fstype != "autofs").collect();
@@ -249,12 +249,12 @@ impl Taking<'_> {
         self.note(claimed, Some(&mounted))?;
         if claimed.keeper.is_some_and(|k| !k.runs()) {
             let message = "the claim was lost while it was mounted";
-            return Err(StorageError::new(Fault::Undetermined, "claim-lost", message).into());
+            return Err(Failure::new(Fault::Undetermined, "claim-lost", message).into());
         }
         if mounted.read_only() && !wants_read_only(&self.wanted.options) {
             let message = format!("{} can only be read", self.wanted.device);
             let hint = "a device that is write-protected, or a file system that needs fsck; to have it so: OPTIONS ro";
-            return Err(StorageError::unavailable("read-only", message).hint(hint).into());
+            return Err(Failure::unavailable("read-only", message).hint(hint).into());
         }
         let mut event = mounted_event(Some(&mounted), true, "as asked");
         event.took = Some(Instant::now().since(start));
@@ -280,11 +280,11 @@ impl Taking<'_> {
         let here = find(self.wanted, device.clone(), point.clone(), None)?;
         here.mounted.ok_or_else(|| {
             let message = format!("{} was mounted, but does not stand on {}", self.wanted.device, point.display());
-            StorageError::new(Fault::Internal, "mount-failed", message).into()
+            Failure::new(Fault::Internal, "mount-failed", message).into()
         })
     }
 
-    fn note(&self, claimed: &Claimed, mounted: Option<&Mount>) -> Result<(), StorageError> {
+    fn note(&self, claimed: &Claimed, mounted: Option<&Mount>) -> Result<(), Failure> {
         self.place.write(&Record {
             node: self.wanted.node.clone(),
             device: self.wanted.device.clone(),
@@ -300,7 +300,7 @@ impl Taking<'_> {
     }
 
     /// What the guard acts on.
-    fn object(&self) -> Result<Option<String>, StorageError> {
+    fn object(&self) -> Result<Option<String>, Failure> {
         Ok(match self.wanted.guard {
             Kind::Drbd => Some(self.resource()?.name),
             Kind::ScsiPr => Some(self.here.device.source()),
@@ -309,7 +309,7 @@ impl Taking<'_> {
         })
     }
 
-    fn resource(&self) -> Result<drbd::Resource, StorageError> {
+    fn resource(&self) -> Result<drbd::Resource, Failure> {
         let named = self.wanted.drbd_resource.as_deref();
         drbd::Resource::find(named, Path::new(&self.wanted.device), self.deadline, self.wanted.timeout)
     }
@@ -373,15 +373,15 @@ impl Taking<'_> {
     }
 
     /// A keeper without a mount ends by itself.
-    fn wait_for_keeper(&self, keeper: Option<Process>, deadline: Instant) -> Result<(), StorageError> {
-        let failed = |e| StorageError::io("an earlier keeper", &e);
+    fn wait_for_keeper(&self, keeper: Option<Process>, deadline: Instant) -> Result<(), Failure> {
+        let failed = |e| Failure::io("an earlier keeper", &e);
         let Some(fd) = keeper.map(Process::open).transpose().map_err(failed)?.flatten() else { return Ok(()) };
         if wait_for_end(&[fd], deadline).map_err(failed)? {
             return Ok(());
         }
         let pid = keeper.map_or(0, |k| k.pid);
         let message = format!("an earlier keeper, process {pid}, does not end: a mount may still be under way there");
-        Err(StorageError::new(Fault::Undetermined, "deadline", message))
+        Err(Failure::new(Fault::Undetermined, "deadline", message))
     }
 
     fn check(&self, patience: Duration, claimed: &Claimed, output: &mut Output) -> Result<(), Error> {
@@ -396,16 +396,16 @@ impl Taking<'_> {
         let tether = claimed.tether.as_ref().map(AsFd::as_fd);
         let ran = tethered_command(tether, &mut call, start + patience).map_err(|e| match e {
             AsideError::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                StorageError::unavailable("no-such-command", "there is no fsck").hint("install util-linux")
+                Failure::unavailable("no-such-command", "there is no fsck").hint("install util-linux")
             }
-            e => StorageError::aside(&format!("checking {source}"), patience, e),
+            e => e.failure(&format!("checking {source}"), patience),
         })?;
         let cause = match fsck_means(ran.status) {
             Ok(words) => words,
             Err(words) => {
                 let message = format!("fsck of {source} ended with {}: {words}: {}", ran.status, ran.words);
                 let hint = format!("by hand, with nobody using it: fsck {source}");
-                return Err(StorageError::unavailable("fsck-failed", message).hint(hint).into());
+                return Err(Failure::unavailable("fsck-failed", message).hint(hint).into());
             }
         };
         output.emit(self.about.checked(Some(ran.status), Some(Instant::now().since(start)), false, cause))?;
@@ -540,8 +540,8 @@ fn would_get(wanted: &Wanted, here: &Here) -> Result<Outcome, Error> {
     })
 }
 
-fn from_lease(e: lease::LeaseError) -> StorageError {
-    let mut failure = StorageError::new(e.fault(), e.code(), e.to_string());
+fn from_lease(e: lease::LeaseError) -> Failure {
+    let mut failure = Failure::new(e.fault(), e.code(), e.to_string());
     failure.hint = e.hint();
     failure
 }
@@ -552,7 +552,7 @@ fn from_lease(e: lease::LeaseError) -> StorageError {
 /// When it is mounted without the claim that it was mounted with.
 pub fn status(wanted: &Wanted, output: &mut Output) -> Result<Answer, Error> {
     let deadline = Instant::now() + wanted.timeout;
-    let table = Table::read(None).map_err(|e| StorageError::io("/proc/self/mountinfo", &e))?;
+    let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
     let words = lexical(&wanted.mountpoint);
     let point = match table.stack(&words).is_empty() {
         true => device::resolve(&words, deadline),

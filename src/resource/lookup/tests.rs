@@ -19,12 +19,7 @@ impl Folders {
     }
 
     fn places(&self) -> Places {
-        Places {
-            scripts: ["resource.d", "init.d", "shipped"].map(|d| self.0.join(d)).to_vec(),
-            init_d: self.0.join("init.d"),
-            ocf: self.0.join("ocf"),
-            units: vec![self.0.join("units")],
-        }
+        Places::below(&self.0)
     }
 }
 

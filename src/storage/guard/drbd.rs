@@ -5,9 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{Got, Held, Outcome};
+use crate::cli::Failure;
 use crate::cli::exit::Fault;
 use crate::clock::Instant;
-use crate::storage::StorageError;
 use crate::storage::aside::{AsideError, Ran, command};
 
 /// The state of a resource, as `drbdadm role` and `drbdadm cstate` tell it.
@@ -77,12 +77,7 @@ impl Resource {
     ///
     /// # Errors
     /// When the device is none of DRBD's.
-    pub fn find(
-        named: Option<&str>,
-        device: &Path,
-        deadline: Instant,
-        timeout: Duration,
-    ) -> Result<Self, StorageError> {
+    pub fn find(named: Option<&str>, device: &Path, deadline: Instant, timeout: Duration) -> Result<Self, Failure> {
         let of = |name: String| Self { name, deadline, timeout };
         if let Some(name) = named {
             return Ok(of(name.to_owned()));
@@ -93,22 +88,22 @@ impl Resource {
                 let ran = of(String::new()).drbdadm(&["sh-resource", &format!("minor-{minor}")])?;
                 let name = ran.stdout.split_whitespace().next().filter(|_| ran.status == 0);
                 let message = format!("drbdadm knows no resource of {}: {}", device.display(), ran.words);
-                name.map(|n| of(n.to_owned())).ok_or_else(|| StorageError::unavailable("no-such-resource", message))
+                name.map(|n| of(n.to_owned())).ok_or_else(|| Failure::unavailable("no-such-resource", message))
             }
             Err(None) => {
                 let message = format!("the DRBD resource of {} does not show in its name", device.display());
-                Err(StorageError::new(Fault::Usage, "usage", message).hint("name it: --drbd-resource NAME"))
+                Err(Failure::new(Fault::Usage, "usage", message).hint("name it: --drbd-resource NAME"))
             }
         }
     }
 
-    fn drbdadm(&self, words: &[&str]) -> Result<Ran, StorageError> {
+    fn drbdadm(&self, words: &[&str]) -> Result<Ran, Failure> {
         let what = format!("drbdadm {}", words.join(" "));
         command(Command::new("drbdadm").args(words), self.deadline).map_err(|e| match e {
             AsideError::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                StorageError::unavailable("no-such-command", "there is no drbdadm").hint("install drbd-utils")
+                Failure::unavailable("no-such-command", "there is no drbdadm").hint("install drbd-utils")
             }
-            e => StorageError::aside(&what, self.timeout, e),
+            e => e.failure(&what, self.timeout),
         })
     }
 
@@ -116,15 +111,15 @@ impl Resource {
     ///
     /// # Errors
     /// When drbdadm does not tell.
-    pub fn roles(&self) -> Result<Roles, StorageError> {
+    pub fn roles(&self) -> Result<Roles, Failure> {
         let ran = self.drbdadm(&["role", &self.name])?;
         let message = format!("drbdadm role {}: status {}: {}", self.name, ran.status, ran.words);
         let roles = Roles::parse(&ran.stdout).filter(|_| ran.status == 0);
-        roles.ok_or_else(|| StorageError::unavailable("drbd", message).hint(format!("drbdadm up {}", self.name)))
+        roles.ok_or_else(|| Failure::unavailable("drbd", message).hint(format!("drbdadm up {}", self.name)))
     }
 
     /// What the claim is worth: with the connection gone a peer could be primary too.
-    fn strength(&self) -> Result<(&'static str, String), StorageError> {
+    fn strength(&self) -> Result<(&'static str, String), Failure> {
         let ran = self.drbdadm(&["cstate", &self.name])?;
         let states: Vec<&str> = ran.stdout.split_whitespace().collect();
         // While it synchronizes it is connected; DRBD 9 calls all of that Connected.
@@ -143,7 +138,7 @@ impl Resource {
     ///
     /// # Errors
     /// When DRBD refuses for any other reason than a peer that is primary.
-    pub fn promote(&self) -> Result<Outcome, StorageError> {
+    pub fn promote(&self) -> Result<Outcome, Failure> {
         let before = self.roles()?;
         if before.peer_primary && !before.primary {
             return Ok(Outcome::Held(self.held(None)));
@@ -167,7 +162,7 @@ impl Resource {
     ///
     /// # Errors
     /// As there.
-    pub fn would_promote(&self) -> Result<Outcome, StorageError> {
+    pub fn would_promote(&self) -> Result<Outcome, Failure> {
         let now = self.roles()?;
         if now.peer_primary && !now.primary {
             return Ok(Outcome::Held(self.held(None)));
@@ -180,7 +175,7 @@ impl Resource {
     ///
     /// # Errors
     /// When DRBD refuses, as where the device is still open.
-    pub fn demote(&self) -> Result<bool, StorageError> {
+    pub fn demote(&self) -> Result<bool, Failure> {
         if !self.roles()?.primary {
             return Ok(false);
         }
@@ -188,9 +183,9 @@ impl Resource {
         if ran.status == 0 { Ok(true) } else { Err(self.refused("secondary", &ran)) }
     }
 
-    fn refused(&self, what: &str, ran: &Ran) -> StorageError {
+    fn refused(&self, what: &str, ran: &Ran) -> Failure {
         let message = format!("drbdadm {what} {}: status {}: {}", self.name, ran.status, ran.words);
-        StorageError::unavailable("drbd", message)
+        Failure::unavailable("drbd", message)
     }
 
     fn held(&self, words: Option<&str>) -> Held {

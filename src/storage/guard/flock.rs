@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Got, Held, Outcome};
 use crate::args::node_name;
-use crate::storage::StorageError;
+use crate::cli::Failure;
 use crate::storage::mountinfo::Table;
 use crate::storage::record::{FOLDER, file_name, open_lock, try_lock};
 
@@ -28,9 +28,9 @@ pub fn default_file(identity: &str) -> PathBuf {
 ///
 /// # Errors
 /// When the file cannot be opened, or not be locked.
-pub fn acquire(file: &Path, node: &str, device: &str) -> Result<(Outcome, Option<File>), StorageError> {
+pub fn acquire(file: &Path, node: &str, device: &str) -> Result<(Outcome, Option<File>), Failure> {
     let lock = open_lock(file)?;
-    let locked = try_lock(&lock).map_err(|e| StorageError::at(file, &e))?;
+    let locked = try_lock(&lock).map_err(|e| Failure::at(file, &e))?;
     if !locked {
         return Ok((Outcome::Held(held(&lock, file)), None));
     }
@@ -39,7 +39,7 @@ pub fn acquire(file: &Path, node: &str, device: &str) -> Result<(Outcome, Option
         lock.set_len(0)?;
         (&lock).write_all(format!("{who}\n").as_bytes())
     };
-    write().map_err(|e| StorageError::at(file, &e))?;
+    write().map_err(|e| Failure::at(file, &e))?;
     let cause = format!("{} is locked, which excludes {}", file.display(), reach(file));
     Ok((Outcome::Got(Got { strength: "advisory".into(), cause, changed: true }), Some(lock)))
 }
@@ -48,12 +48,12 @@ pub fn acquire(file: &Path, node: &str, device: &str) -> Result<(Outcome, Option
 ///
 /// # Errors
 /// When it is there and cannot be asked.
-pub fn holder(file: &Path) -> Result<Option<Held>, StorageError> {
+pub fn holder(file: &Path) -> Result<Option<Held>, Failure> {
     let lock = match File::open(file) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        lock => lock.map_err(|e| StorageError::at(file, &e))?,
+        lock => lock.map_err(|e| Failure::at(file, &e))?,
     };
-    let free = try_lock(&lock).map_err(|e| StorageError::at(file, &e))?;
+    let free = try_lock(&lock).map_err(|e| Failure::at(file, &e))?;
     Ok((!free).then(|| held(&lock, file)))
 }
 

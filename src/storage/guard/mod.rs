@@ -7,7 +7,7 @@ pub mod scsi_pr;
 
 use serde_json::{Value, json};
 
-use super::StorageError;
+use crate::cli::Failure;
 use crate::cli::exit::{ExitStyle, Fault};
 
 /// How a claim is guarded.
@@ -87,8 +87,8 @@ impl Outcome {
     ///
     /// # Errors
     /// That failure; or that nothing of this came.
-    pub fn from_json(value: &Value) -> Result<Self, StorageError> {
-        let died = || StorageError::new(Fault::Internal, "system", "the child that asked for the claim ended");
+    pub fn from_json(value: &Value) -> Result<Self, Failure> {
+        let died = || Failure::new(Fault::Internal, "system", "the child that asked for the claim ended");
         let text = |v: &Value| v.as_str().map(str::to_owned);
         if let Some(got) = value.get("got") {
             let (strength, cause) = (text(&got["strength"]).ok_or_else(died)?, text(&got["cause"]).ok_or_else(died)?);
@@ -104,7 +104,7 @@ impl Outcome {
         let message = text(&error["message"]).ok_or_else(died)?;
         // A code is a word of the source: those that a guard has are known here.
         let code = CODES.into_iter().find(|c| error["code"] == *c).unwrap_or("claim-failed");
-        let mut failure = StorageError::new(fault.unwrap_or(Fault::Internal), code, message);
+        let mut failure = Failure::new(fault.unwrap_or(Fault::Internal), code, message);
         failure.hint = text(&error["hint"]);
         Err(failure)
     }

@@ -16,8 +16,8 @@ use nix::libc::{self, c_int, c_uchar, c_uint, c_ushort, c_void};
 
 use super::pr_codec::{self, Ask, Reservation, Sense, WRITE_EXCLUSIVE_REGISTRANTS_ONLY, key_of, name_of};
 use super::{Got, Held, Outcome, failure_to_json};
+use crate::cli::Failure;
 use crate::clock::Instant;
-use crate::storage::StorageError;
 use crate::storage::aside::aside;
 
 /// `PR_WRITE_EXCLUSIVE_REG_ONLY` of linux/pr.h, which counts in another way than the disk.
@@ -87,18 +87,18 @@ mod ioctls {
 /// What a disk can be asked and told: the disk itself, or a simulated one in tests.
 pub trait Disk {
     /// Every registered key.
-    fn keys(&mut self) -> Result<Vec<u64>, StorageError>;
+    fn keys(&mut self) -> Result<Vec<u64>, Failure>;
     /// The reservation.
-    fn reservation(&mut self) -> Result<Option<Reservation>, StorageError>;
+    fn reservation(&mut self) -> Result<Option<Reservation>, Failure>;
     /// Registers this machine with `key`, whatever it was registered with; 0 takes it off.
-    fn register(&mut self, key: u64) -> Result<(), StorageError>;
+    fn register(&mut self, key: u64) -> Result<(), Failure>;
     /// Reserves for the registered `key`; false if somebody else has.
-    fn reserve(&mut self, key: u64) -> Result<bool, StorageError>;
+    fn reserve(&mut self, key: u64) -> Result<bool, Failure>;
     /// Ends the reservation of `key`.
-    fn release(&mut self, key: u64) -> Result<(), StorageError>;
+    fn release(&mut self, key: u64) -> Result<(), Failure>;
     /// Takes off whoever is registered with `old`, aborts their commands, and takes their reservation; false if somebody
     /// else was faster.
-    fn preempt(&mut self, key: u64, old: u64) -> Result<bool, StorageError>;
+    fn preempt(&mut self, key: u64, old: u64) -> Result<bool, Failure>;
 }
 
 /// A disk of this machine.
@@ -113,13 +113,13 @@ impl ScsiDisk {
     ///
     /// # Errors
     /// When there is no such device, or it may not be opened for writing.
-    pub fn open(path: &Path) -> Result<Self, StorageError> {
+    pub fn open(path: &Path) -> Result<Self, Failure> {
         let file = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path);
-        let file = file.map_err(|e| StorageError::at(path, &e))?;
+        let file = file.map_err(|e| Failure::at(path, &e))?;
         Ok(Self { file, name: path.display().to_string() })
     }
 
-    fn ask(&self, ask: Ask) -> Result<Vec<u8>, StorageError> {
+    fn ask(&self, ask: Ask) -> Result<Vec<u8>, Failure> {
         // The first command after a disk came, or after another node changed something, is answered by a note only.
         for _ in 0..3 {
             let mut reply = vec![0u8; pr_codec::ROOM.into()];
@@ -165,27 +165,27 @@ impl ScsiDisk {
                     let (status, host) = (io.status, io.host_status);
                     let what = format!("status {status:#x}, host {host:#x}, sense key {key:#x}");
                     let message = format!("{}: PERSISTENT RESERVE IN: {what}", self.name);
-                    return Err(StorageError::unavailable("reservation", message));
+                    return Err(Failure::unavailable("reservation", message));
                 }
             }
         }
-        Err(StorageError::unavailable("reservation", format!("{} answers with unit attentions only", self.name)))
+        Err(Failure::unavailable("reservation", format!("{} answers with unit attentions only", self.name)))
     }
 
-    fn unknown(&self) -> StorageError {
-        StorageError::unavailable("no-reservations", format!("{} knows no persistent reservations", self.name))
+    fn unknown(&self) -> Failure {
+        Failure::unavailable("no-reservations", format!("{} knows no persistent reservations", self.name))
             .hint("--guard scsi-pr needs a SCSI disk, or a multipath device, of an array that has them")
     }
 
-    fn failed(&self, what: &str, errno: Errno) -> StorageError {
+    fn failed(&self, what: &str, errno: Errno) -> Failure {
         match errno {
             Errno::ENOTTY | Errno::EOPNOTSUPP | Errno::EINVAL => self.unknown(),
-            errno => StorageError::io(&format!("{}: {what}", self.name), &errno.into()),
+            errno => Failure::io(&format!("{}: {what}", self.name), &errno.into()),
         }
     }
 
     /// What an ioctl came to: done, refused by the disk because of a reservation, or failed.
-    fn done(&self, what: &str, result: nix::Result<c_int>) -> Result<bool, StorageError> {
+    fn done(&self, what: &str, result: nix::Result<c_int>) -> Result<bool, Failure> {
         match result {
             Ok(0) => Ok(true),
             // RESERVATION CONFLICT, in the lowest byte of what the kernel hands on, or as an errno of newer ones.
@@ -193,55 +193,55 @@ impl ScsiDisk {
             Err(Errno::EBADE) => Ok(false),
             Ok(status) => {
                 let message = format!("{}: {what}: the disk says status {status:#x}", self.name);
-                Err(StorageError::unavailable("reservation", message).hint("the kernel says more: dmesg"))
+                Err(Failure::unavailable("reservation", message).hint("the kernel says more: dmesg"))
             }
             Err(errno) => Err(self.failed(what, errno)),
         }
     }
 
-    fn must(&self, what: &str, result: nix::Result<c_int>) -> Result<(), StorageError> {
+    fn must(&self, what: &str, result: nix::Result<c_int>) -> Result<(), Failure> {
         match self.done(what, result)? {
             true => Ok(()),
             false => {
                 let message = format!("{}: {what}: a reservation conflict", self.name);
-                Err(StorageError::unavailable("reservation", message))
+                Err(Failure::unavailable("reservation", message))
             }
         }
     }
 }
 
 impl Disk for ScsiDisk {
-    fn keys(&mut self) -> Result<Vec<u64>, StorageError> {
-        pr_codec::keys(&self.ask(Ask::Keys)?).map_err(|e| StorageError::unavailable("reservation", e.to_string()))
+    fn keys(&mut self) -> Result<Vec<u64>, Failure> {
+        pr_codec::keys(&self.ask(Ask::Keys)?).map_err(|e| Failure::unavailable("reservation", e.to_string()))
     }
 
-    fn reservation(&mut self) -> Result<Option<Reservation>, StorageError> {
+    fn reservation(&mut self) -> Result<Option<Reservation>, Failure> {
         let reply = self.ask(Ask::Reservation)?;
-        pr_codec::reservation(&reply).map_err(|e| StorageError::unavailable("reservation", e.to_string()))
+        pr_codec::reservation(&reply).map_err(|e| Failure::unavailable("reservation", e.to_string()))
     }
 
-    fn register(&mut self, key: u64) -> Result<(), StorageError> {
+    fn register(&mut self, key: u64) -> Result<(), Failure> {
         let order = PrRegistration { old_key: 0, new_key: key, flags: IGNORE_KEY, pad: 0 };
         // SAFETY: the structure is that of linux/pr.h and is only read during the call; so in the calls below.
         let result = unsafe { ioctls::register(self.file.as_raw_fd(), &raw const order) };
         self.must("register", result)
     }
 
-    fn reserve(&mut self, key: u64) -> Result<bool, StorageError> {
+    fn reserve(&mut self, key: u64) -> Result<bool, Failure> {
         let order = PrReservation { key, kind: KIND, flags: 0 };
         // SAFETY: as above.
         let result = unsafe { ioctls::reserve(self.file.as_raw_fd(), &raw const order) };
         self.done("reserve", result)
     }
 
-    fn release(&mut self, key: u64) -> Result<(), StorageError> {
+    fn release(&mut self, key: u64) -> Result<(), Failure> {
         let order = PrReservation { key, kind: KIND, flags: 0 };
         // SAFETY: as above.
         let result = unsafe { ioctls::release(self.file.as_raw_fd(), &raw const order) };
         self.must("release", result)
     }
 
-    fn preempt(&mut self, key: u64, old: u64) -> Result<bool, StorageError> {
+    fn preempt(&mut self, key: u64, old: u64) -> Result<bool, Failure> {
         // Contrary to what the names say, the kernel hands the first on as the key of who asks, and the second as the one that
         // is to go: to the disk the other way round is a conflict.
         let order = PrPreempt { old_key: key, new_key: old, kind: KIND, flags: 0 };
@@ -258,7 +258,7 @@ impl Disk for ScsiDisk {
 ///
 /// # Errors
 /// When the disk does not do as it is told; nothing is reserved then that was not before.
-pub fn acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result<Outcome, StorageError> {
+pub fn acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result<Outcome, Failure> {
     let key = key_of(node);
     let before = disk.reservation()?;
     let ours = before.is_some_and(|r| is_ours(r, key));
@@ -292,7 +292,7 @@ fn is_ours(reservation: Reservation, key: u64) -> bool {
 ///
 /// # Errors
 /// When the disk does not answer.
-pub fn would_acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result<Outcome, StorageError> {
+pub fn would_acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result<Outcome, Failure> {
     let key = key_of(node);
     let now = disk.reservation()?;
     let cause = match foreign(now, key) {
@@ -306,7 +306,7 @@ pub fn would_acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result
 
 /// Registers, makes the reservation ours, and takes all other keys off, which could write too. What counts is what the
 /// disk says in the end: another node may do the same at the same time, and only one of the two reserves.
-fn fence(disk: &mut dyn Disk, key: u64, before: Option<Reservation>) -> Result<Option<Reservation>, StorageError> {
+fn fence(disk: &mut dyn Disk, key: u64, before: Option<Reservation>) -> Result<Option<Reservation>, Failure> {
     disk.register(key)?;
     let done = match before {
         Some(r) if is_ours(r, key) => true,
@@ -345,7 +345,7 @@ fn held(by: u64) -> Held {
 ///
 /// # Errors
 /// When the disk does not do as it is told.
-pub fn give_up(disk: &mut dyn Disk, node: &str) -> Result<bool, StorageError> {
+pub fn give_up(disk: &mut dyn Disk, node: &str) -> Result<bool, Failure> {
     let key = key_of(node);
     let registered = disk.keys()?.contains(&key);
     if !registered {
@@ -378,7 +378,7 @@ pub enum Order {
 ///
 /// # Errors
 /// When the disk does not do as it is told, or not in time.
-pub fn ask(path: &Path, node: &str, order: Order, bounds: (Instant, Duration)) -> Result<Outcome, StorageError> {
+pub fn ask(path: &Path, node: &str, order: Order, bounds: (Instant, Duration)) -> Result<Outcome, Failure> {
     let (deadline, timeout) = bounds;
     let work = || {
         let outcome = ScsiDisk::open(path).and_then(|mut disk| match order {
@@ -395,7 +395,7 @@ pub fn ask(path: &Path, node: &str, order: Order, bounds: (Instant, Duration)) -
     };
     let said = aside(deadline, work);
     let what = || format!("the reservation of {}", path.display());
-    Outcome::from_json(&said.map_err(|e| StorageError::aside(&what(), timeout, e))?)
+    Outcome::from_json(&said.map_err(|e| e.failure(&what(), timeout))?)
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use nix::sys::stat::Mode;
 use serde_json::Value;
 
 use super::{Holder, How, Seen, Target, lies_in};
+use crate::cli::Failure;
 use crate::clock::Instant;
-use crate::storage::StorageError;
 use crate::storage::aside::{AsideError, aside};
 use crate::storage::mountinfo::{Dev, Mount, Table, unescape};
 use crate::storage::process::{Process, Stat, share_files};
@@ -34,14 +34,14 @@ enum Care {
 ///
 /// # Errors
 /// When not even that is to be had before the deadline.
-pub fn holders(mount: &Mount, deadline: Instant, timeout: Duration) -> Result<(Vec<Holder>, bool), StorageError> {
+pub fn holders(mount: &Mount, deadline: Instant, timeout: Duration) -> Result<(Vec<Holder>, bool), Failure> {
     let now = Instant::now();
     let half = now + deadline.since(now) / 2;
     let (found, exact) = match aside(half, || look(mount, Care::Exact)) {
         Err(AsideError::Deadline { .. }) => (aside(deadline, || look(mount, Care::Untouched)), false),
         found => (found, true),
     };
-    let found = found.map_err(|e| StorageError::aside("reading who holds it", timeout, e))?;
+    let found = found.map_err(|e| e.failure("reading who holds it", timeout))?;
     let holders = found.as_array().map(|list| list.iter().filter_map(Holder::from_json).collect());
     Ok((holders.unwrap_or_default(), exact))
 }

@@ -29,13 +29,13 @@ impl Model {
 }
 
 impl Disk for Model {
-    fn keys(&mut self) -> Result<Vec<u64>, StorageError> {
+    fn keys(&mut self) -> Result<Vec<u64>, Failure> {
         Ok(self.keys.iter().flatten().copied().collect())
     }
-    fn reservation(&mut self) -> Result<Option<Reservation>, StorageError> {
+    fn reservation(&mut self) -> Result<Option<Reservation>, Failure> {
         Ok(self.reserved.map(|(_, r)| r))
     }
-    fn register(&mut self, key: u64) -> Result<(), StorageError> {
+    fn register(&mut self, key: u64) -> Result<(), Failure> {
         match key {
             0 => self.leave(self.me),
             key => self.keys[self.me] = Some(key),
@@ -47,7 +47,7 @@ impl Disk for Model {
         }
         Ok(())
     }
-    fn reserve(&mut self, key: u64) -> Result<bool, StorageError> {
+    fn reserve(&mut self, key: u64) -> Result<bool, Failure> {
         assert_eq!(self.keys[self.me], Some(key), "reserves without being registered");
         match self.reserved {
             Some((holder, _)) => Ok(holder == self.me),
@@ -58,13 +58,13 @@ impl Disk for Model {
             }
         }
     }
-    fn release(&mut self, _: u64) -> Result<(), StorageError> {
+    fn release(&mut self, _: u64) -> Result<(), Failure> {
         if self.reserved.is_some_and(|(holder, _)| holder == self.me) {
             self.reserved = None;
         }
         Ok(())
     }
-    fn preempt(&mut self, key: u64, old: u64) -> Result<bool, StorageError> {
+    fn preempt(&mut self, key: u64, old: u64) -> Result<bool, Failure> {
         if self.keys[self.me] != Some(key) {
             return Ok(false);
         }
