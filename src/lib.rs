@@ -12,6 +12,7 @@
 //! | [`resource`] | what moves with a group: how agents are found, called and understood, and in which order |
 //! | [`decide`] | the brain of a node: what to do about what happened |
 //! | [`heartbeat`] | saying and hearing "I am alive": messages, media, who is up, late, dead |
+//! | [`node`] | the edge of the brain: inputs, journal, status |
 //! | [`storage`] | shared storage: who may use it |
 //!
 //! Codecs and deciders are pure: they take bytes, events and a time, and return values. libcurl is not reachable from
@@ -26,6 +27,7 @@ pub mod decide;
 mod dice;
 pub mod heartbeat;
 pub mod net;
+pub mod node;
 pub mod probe;
 pub mod resource;
 pub mod storage;

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod event;
 pub mod exit;
 pub mod fields;
+pub mod lines;
 pub mod output;
 pub mod realtime;
 pub mod vocabulary;

@@ -85,7 +85,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// As an event. A reply is the listener's own line, and none of ours.
+    /// As an event. A reply is the listener's own, and has no other reason.
     pub fn event(&self) -> Event {
         let Self { action, cause, because } = self;
         let words = |what: &str| format!("{what}: {cause}");
@@ -112,9 +112,9 @@ impl Decision {
                     let field = (super::report::FIELD.to_owned(), Value::from(report.as_str()));
                     Value::Object(Map::from_iter([field]))
                 });
-                Event::new("order", words("heartbeats change")).with("status", *status).with("fields", fields)
+                Event::new("order", words("heartbeats change")).with("st", *status).with("fields", fields)
             }
-            Action::Reply(_) => Event::new("reply", "pass on"),
+            Action::Reply(line) => return reply(line),
             Action::Fence { node } => Event::new("fence", words(&format!("fence {node}"))).with("node", node.as_str()),
             Action::State { group, node, was, is } => {
                 let place = node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
@@ -131,4 +131,13 @@ impl Decision {
         };
         event.with("cause", cause.as_str()).with("because", because.clone())
     }
+}
+
+/// A reply that was asked for, for whoever reads what is decided in place of a sender.
+pub fn reply(line: &Map<String, Value>) -> Event {
+    let mut event = Event::new("reply", "pass on");
+    for field in ["node", "why", "message", "first_seq", "last_seq"] {
+        event = event.with(field, line.get(field).cloned().unwrap_or_default());
+    }
+    event
 }

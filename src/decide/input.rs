@@ -61,6 +61,15 @@ pub enum What {
         /// What it says of itself.
         voice: Voice,
     },
+    /// hb-listen: what is thought of a node on one medium.
+    Link {
+        /// The node.
+        node: String,
+        /// The medium.
+        medium: String,
+        /// unknown, up or dead.
+        is: String,
+    },
     /// hb-listen: any other message.
     Message {
         /// The node.
@@ -178,6 +187,9 @@ pub fn read(line: &[u8]) -> Result<Option<Input>, String> {
             deadtime: fields.millis("deadtime_ms"),
         },
         ("hb-listen", "heartbeat") => beat(&fields)?,
+        ("hb-listen", "link") => {
+            What::Link { node: fields.owned("node")?, medium: fields.owned("medium")?, is: fields.owned("is")? }
+        }
         ("hb-listen", "message") => {
             What::Message { node: fields.owned("node")?, fields: fields.object("message")?.clone() }
         }

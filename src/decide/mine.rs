@@ -98,7 +98,7 @@ impl Decider {
         self.forget(g);
         match self.mine[g].own {
             Own::Idle => self.rest(g, placed),
-            Own::Claiming(version) => self.claim(g, placed, version),
+            Own::Claiming(version) => self.claim(g, version),
             Own::Starting | Own::Held => self.keep(g),
             Own::Stopping => false,
             Own::Stuck(then) if self.now.since(then) >= STOP_AGAIN => {
@@ -169,7 +169,7 @@ impl Decider {
     }
 
     /// We said that we want it. Has everybody heard?
-    fn claim(&mut self, g: GroupId, placed: Option<NodeId>, version: Option<u64>) -> bool {
+    fn claim(&mut self, g: GroupId, version: Option<u64>) -> bool {
         let me = self.cluster.me;
         let group = &self.cluster.groups[g];
         let stronger = self.cluster.others().find_map(|n| {
@@ -180,8 +180,6 @@ impl Decider {
             Some(format!("{} {}", self.cluster.name(n), doing(mark)))
         } else if self.leaving || self.outcast.is_some() {
             Some(self.outcast.clone().unwrap_or_else(|| "this node leaves".to_owned()))
-        } else if placed != Some(me) {
-            Some("another node is to have it".to_owned())
         } else {
             self.may_take(g).err()
         };

@@ -84,6 +84,38 @@ pub struct Decider {
     out: Vec<Decision>,
 }
 
+/// A group, for whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// unknown, stopped, starting, running, stopping, stuck or failed.
+    pub is: &'static str,
+    /// Where.
+    pub node: Option<&'a str>,
+    /// The nodes that may have it, the preferred one first.
+    pub candidates: Vec<&'a str>,
+    /// Why it is so, and what it waits for.
+    pub why: &'a str,
+}
+
+/// A node, for whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What is thought of it.
+    pub is: &'static str,
+    /// It is this one.
+    pub me: bool,
+    /// The status that its heartbeats carry.
+    pub status: &'a str,
+    /// What is thought of it on each medium.
+    pub links: std::collections::BTreeMap<&'a str, &'a str>,
+    /// What is to be known of it beside that; empty where there is nothing.
+    pub cause: String,
+}
+
 impl Decider {
     /// Nothing has happened yet.
     pub fn new(cluster: Cluster) -> Self {
@@ -162,6 +194,11 @@ impl Decider {
                 }
             }
             What::Message { .. } => {}
+            What::Link { node, medium, is } => {
+                if let Some(n) = self.other(&node) {
+                    self.peers[n].links.insert(medium, is);
+                }
+            }
             What::Reply(line) => self.decide(Action::Reply(line), String::new(), Vec::new()),
             What::Stalled { gap } => {
                 if gap >= self.cluster.deadtime / 2 {
@@ -451,13 +488,57 @@ impl Decider {
         }
     }
 
-    /// For each group: its name, what is thought of it, where it is, and why.
-    pub fn explain(&self) -> Vec<(&str, &'static str, Option<&str>, &str)> {
+    /// Each group, and why it is where it is.
+    pub fn explain(&self) -> Vec<GroupView<'_>> {
         let row = |g: GroupId| {
             let (is, node) = self.view(g);
-            (self.cluster.groups[g].id.as_str(), is, node.map(|n| self.cluster.name(n)), self.mine[g].why.as_str())
+            let group = &self.cluster.groups[g];
+            GroupView {
+                name: &group.id,
+                is,
+                node: node.map(|n| self.cluster.name(n)),
+                candidates: group.candidates.iter().map(|n| self.cluster.name(*n)).collect(),
+                why: &self.mine[g].why,
+            }
         };
         (0..self.mine.len()).map(row).collect()
+    }
+
+    /// Each node, this one too.
+    pub fn nodes(&self) -> Vec<NodeView<'_>> {
+        let me = self.cluster.me;
+        let row = |n: NodeId| {
+            let peer = &self.peers[n];
+            let own = n == me;
+            let status = if own { if self.active { "active" } else { "up" } } else { peer.status.as_str() };
+            let cause = match &self.outcast {
+                Some(why) if own => why.clone(),
+                _ if own && !self.ready => "what runs here is not known yet".to_owned(),
+                _ if own && self.leaving => "it leaves".to_owned(),
+                _ if own => String::new(),
+                _ if peer.foreign => "it speaks of its groups in words of another version".to_owned(),
+                _ if peer.classic => "a real heartbeat".to_owned(),
+                _ if peer.alive() && !peer.hears(me) => "it does not hear us".to_owned(),
+                _ if peer.report.as_ref().is_some_and(|r| r.digest != self.cluster.digest) => {
+                    "its ha.cf or haresources differ from ours".to_owned()
+                }
+                _ => String::new(),
+            };
+            NodeView {
+                name: self.cluster.name(n),
+                is: if own { "up" } else { peer.state.name() },
+                me: own,
+                status,
+                links: peer.links.iter().map(|(medium, is)| (medium.as_str(), is.as_str())).collect(),
+                cause,
+            }
+        };
+        (0..self.peers.len()).map(row).collect()
+    }
+
+    /// Whether this node has left: nothing more follows.
+    pub fn has_left(&self) -> bool {
+        self.left
     }
 
     fn decide(&mut self, action: Action, cause: String, because: Vec<String>) {

@@ -1,5 +1,6 @@
 //! What is known of the other nodes: whether they live, what they said last, and whether they hear us.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::cluster::Group;
@@ -62,6 +63,8 @@ pub struct Peer {
     pub fencing: Fencing,
     /// The arbiters that it or this node reached while it lived.
     pub arbiters: u32,
+    /// What is thought of it on each medium.
+    pub links: BTreeMap<String, String>,
     /// When it died, of late.
     deaths: Vec<Instant>,
 }

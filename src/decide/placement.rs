@@ -71,13 +71,17 @@ impl Decider {
 
     /// An operator may want a group to be here or not to be here.
     fn reluctance(&self, g: GroupId, n: NodeId) -> u8 {
-        let mark = match n == self.cluster.me {
-            true => self.mine[g].entry(0, false).map(|e| e.mark),
-            false => self.peers[n].entry(&self.cluster.groups[g]).map(|e| e.mark),
+        let mine = &self.mine[g];
+        let (wishes, declines) = match n == self.cluster.me {
+            true => (mine.wish.is_some(), mine.declined),
+            false => {
+                let mark = self.peers[n].entry(&self.cluster.groups[g]).map(|e| e.mark);
+                (mark == Some(Mark::Wishes), mark == Some(Mark::Declines))
+            }
         };
-        match mark {
-            Some(Mark::Wishes) => 0,
-            Some(Mark::Declines) => 2,
+        match (wishes, declines) {
+            (true, _) => 0,
+            (_, true) => 2,
             _ => 1,
         }
     }

@@ -31,6 +31,8 @@ const LAG: u64 = 60;
 const DELAY: u64 = 200;
 const CHAOS: u64 = 60_000;
 const CALM: u64 = 900_000;
+/// More than this is no run but a loop.
+const MOST_TURNS: u64 = 500_000;
 /// Nothing has changed for so long: it is the end.
 const STILL: u64 = 15_000;
 
@@ -259,6 +261,9 @@ impl World {
             }
             let Some(((at, _), (n, event))) = self.queue.pop_first() else { break };
             self.now = at;
+            if self.turn > MOST_TURNS {
+                return (Err(format!("it babbles: {event:?} on n{n}")), self);
+            }
             if let Err(what) = self.happen(n, event) {
                 return (Err(what), self);
             }
@@ -269,12 +274,12 @@ impl World {
     /// Nothing has moved for long, and all is where it is to be. One run in eight is watched on, for as long as a node
     /// that died often is not trusted.
     fn is_still(&self) -> bool {
-        let last = self.moved_at.max(CHAOS);
+        let last = self.moved_at.max(CHAOS + 20_000);
         let watched = if self.plan.faults_every % 8 == 0 { CHAOS + 330_000 } else { 0 };
         self.now > last + STILL && self.now > watched && self.ended_well().is_ok()
     }
 
-    /// The network is whole from now on, and whoever stands still goes on.
+    /// The network is whole from now on; whoever stands still goes on in time.
     fn settle(&mut self) {
         self.calm = true;
         self.note(|| "calm".to_owned());
@@ -283,13 +288,6 @@ impl World {
         }
         for n in 0..self.plan.nodes {
             self.nodes[n].reaches_arbiter = true;
-            if let Some((since, until)) = self.nodes[n].paused
-                && until > self.now
-            {
-                self.nodes[n].paused = Some((since, self.now + 1));
-                let epoch = self.nodes[n].epoch;
-                self.at(1, n, Event::Wake(epoch));
-            }
         }
     }
 
@@ -747,7 +745,7 @@ impl World {
                     }
                 }
                 _ => {
-                    let why: Vec<_> = up.iter().map(|n| self.nodes[*n].brain.explain()[g]).collect();
+                    let why: Vec<_> = up.iter().map(|n| self.nodes[*n].brain.explain()[g].why.to_owned()).collect();
                     return Err(format!("g{g} runs on {running:?}, not on one of {alive:?}: {why:?}"));
                 }
             }
