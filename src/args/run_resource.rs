@@ -93,16 +93,17 @@ pub const MANUAL: Manual = Manual {
          is stopped before it is started. Where one does not start, it and what this call has started are stopped again \
          in reverse, unless --keep is given; what ran before stays. Where nobody can tell whether one runs, it is not \
          started. stop goes from right to left, and stops what is off, too: an agent knows best what to tidy up. A stop \
-         that fails is tried again --stop-retries times; then everything ends there: nothing is called stopped that is \
+         that fails is tried again --stop-retries times, one that took all of its time once; then everything ends there: nothing is called stopped that is \
          not known to be, and what stands to the left of it, which it may be using, is left alone. restart stops all and \
          starts all. What is named twice is refused.",
         "Each resource is running, stopped, failed or unknown. An agent that ran out of time, was killed or could not be run \
          has said nothing: unknown, and never taken for stopped. Heartbeat's scripts answer a status in words on stdout, \
          whatever their exit status: `not` and `running` mean stopped, else `running` or OK means running, anything else \
          stopped, as heartbeat itself has it. But ERROR means failed, and silence or a usage line unknown: such a script knows \
-         no status, and is started by start as heartbeat starts it. Where the stop of a script of this kind fails, its \
-         status is believed if it says stopped: old scripts cannot stop what is off. LSB: 0 running, 1 and 2 failed, 3 \
-         stopped. OCF: 0, 8, 190 and 191 running, 1 and 9 failed, 7 stopped. systemd: ActiveState. Everything else is unknown.",
+         no status, and is started by start as heartbeat starts it. Where a script of this kind refuses its stop to the last, its \
+         status is believed if it says in so many words that it is stopped or not running, or ends with 3 or 7: old scripts \
+         cannot stop what is off. LSB: 0 running, 1 and 2 failed, 3 \
+         stopped; a usage line instead, unknown as above. OCF: 0, 8, 190 and 191 running, 1 and 9 failed, 7 stopped. systemd: ActiveState. Everything else is unknown.",
         "An agent is looked for in resource.d under --ha-d, in /etc/init.d, in the resource.d that is installed with this \
          command (the environment variable TAKEOVER_RESOURCE_D names another), and, for a name without arguments, among the \
          OCF agents of heartbeat (under OCF_ROOT, default /usr/lib/ocf) and the units of systemd; a plain name found in \
@@ -118,7 +119,7 @@ pub const MANUAL: Manual = Manual {
          reads, so that it does not die of a closed pipe.",
         "SIGTERM, SIGINT and SIGHUP end the running agent in the same way; nothing is undone, the outcome tells what runs, and \
          the command dies of the signal. An agent does not outlive a command that was killed. A closed stdout stops a start, \
-         which is undone, and does not stop a stop.",
+         which is undone unless --keep is given, and does not stop a stop or a restart.",
         "These are installed in share/takeover/resource.d, each with --help: IPaddr, IPaddr2 and IPv6addr (by vip-take, asking \
          the link for 2.5 ms first: TAKEOVER_PROBE sets another time), Filesystem (fs-claim, fs-release), drbddisk, apache, \
          LVM, SendArp, MailTo and Delay. They answer a real heartbeat as well: link them into /etc/ha.d/resource.d.",
@@ -134,7 +135,11 @@ pub const MANUAL: Manual = Manual {
              given; stop: one says that it does not stop",
         ),
         (69, "there is no such agent; before anything was started"),
-        (75, "of one nobody can tell whether it runs, or a start that failed could not be undone"),
+        (
+            75,
+            "of one nobody can tell whether it runs: its agent could not be run, or a start that took all of its time was to be \
+             kept; or a start that failed could not be undone",
+        ),
         (77, "an agent may not be executed"),
         (78, "an agent could have been written by others, or what was read from stdin is an error"),
     ],

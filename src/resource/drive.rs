@@ -121,31 +121,12 @@ impl<'a> Drive<'a> {
         }
         let forgiving = self.parts.iter().map(|p| p.class() == Some(Class::Heartbeat)).collect();
         let mut sequence = Sequence::new(goal, forgiving, self.settings.rules);
-        let end = loop {
-            let told = match sequence.order() {
-                Order::End(end) => break end,
-                _ if self.told_to_end() => return self.ended_by_signal(goal_word(goal)),
-                Order::Ask(at) => {
-                    let judged = self.ask(at, Action::Status)?;
-                    Told::State(judged.state, judged.may_start)
-                }
-                // Nobody would know of it.
-                Order::Start(_) if self.mute.is_some() => Told::Impossible,
-                Order::Start(at) => self.change(at, Action::Start)?,
-                Order::Stop(at) => self.change(at, Action::Stop)?,
-                Order::Pause => {
-                    self.pause()?;
-                    Told::Paused
-                }
-            };
-            if self.signal.is_some() {
-                return self.ended_by_signal(goal_word(goal));
-            }
-            sequence.told(told);
-        };
-        let action = goal_word(goal);
+        let Some(mut end) = self.follow(&mut sequence, goal)? else { return self.ended_by_signal(goal_word(goal)) };
         let cause = self.cause(end);
-        self.outcome(action, &cause);
+        self.outcome(goal_word(goal), &cause);
+        if self.mute.is_some() && sequence.abandon() {
+            end = self.follow(&mut sequence, goal)?.unwrap_or(end);
+        }
         if let Some(error) = self.mute {
             return Err(error.into());
         }
@@ -156,10 +137,36 @@ impl<'a> Drive<'a> {
         match (end, failure) {
             (_, Some(failure)) => Err(failure.into()),
             (End::Done, _) => Ok(Ending::Answer(Answer::Yes)),
-            (End::NotStarted(_) | End::NotStopped { refused: true, starting: false, .. }, _) => {
+            (End::NotStarted { known: true, .. } | End::NotStopped { refused: true, starting: false, .. }, _) => {
                 Ok(Ending::Answer(Answer::No))
             }
-            (End::CannotTell(_) | End::NotStopped { .. }, _) => Ok(Ending::Answer(Answer::CannotTell)),
+            _ => Ok(Ending::Answer(Answer::CannotTell)),
+        }
+    }
+
+    /// Does what a sequence orders, to its end; none where a signal came first.
+    fn follow(&mut self, sequence: &mut Sequence, goal: Goal) -> Result<Option<End>, Error> {
+        loop {
+            let told = match sequence.order() {
+                Order::End(end) => return Ok(Some(end)),
+                _ if self.told_to_end() => return Ok(None),
+                Order::Ask(at) => {
+                    let judged = self.ask(at, Action::Status)?;
+                    if judged.said_off { Told::Off } else { Told::State(judged.state, judged.may_start) }
+                }
+                // Nobody would know of it. What was stopped to be started again is better off running.
+                Order::Start(_) if self.mute.is_some() && goal == Goal::Start => Told::Impossible,
+                Order::Start(at) => self.change(at, Action::Start)?,
+                Order::Stop(at) => self.change(at, Action::Stop)?,
+                Order::Pause => {
+                    self.pause()?;
+                    Told::Paused
+                }
+            };
+            if self.signal.is_some() {
+                return Ok(None);
+            }
+            sequence.told(told);
         }
     }
 
@@ -238,15 +245,22 @@ impl<'a> Drive<'a> {
 
     fn ask(&mut self, at: usize, action: Action) -> Result<Judged, Error> {
         let was = self.parts[at].asked;
+        if self.settings.dry_run && self.parts[at].tried.0 == Action::Stop {
+            return Ok(Judged::new(State::Stopped, "it would be stopped by now"));
+        }
         let judged = match self.parts[at].agent.clone() {
             Err(failure) => {
-                let judged = Judged { state: State::Unknown, meaning: failure.message, may_start: false };
+                let judged = Judged::new(State::Unknown, failure.message);
                 self.step(at, action, was, &judged, None, false);
                 judged
             }
             Ok(agent) => {
                 let run = self.run(at, &agent, action)?;
-                let judged = judge(agent.class, action, &run.report);
+                let mut judged = judge(agent.class, action, &run.report);
+                let stop_failed = matches!(self.parts[at].tried, (Action::Stop, 1..));
+                if stop_failed && judged.state == State::Stopped && !judged.said_off {
+                    judged = Judged::new(State::Unknown, format!("its stop failed, and {}", judged.meaning));
+                }
                 self.step(at, action, was, &judged, Some(&run), false);
                 judged
             }
@@ -267,17 +281,17 @@ impl<'a> Drive<'a> {
         let agent = match self.parts[at].agent.clone() {
             Ok(agent) => agent,
             Err(failure) => {
-                let judged = Judged { state: State::Unknown, meaning: failure.message, may_start: false };
+                let judged = Judged::new(State::Unknown, failure.message);
                 self.step(at, action, was, &judged, None, false);
                 return Ok(Told::Impossible);
             }
         };
         if self.settings.dry_run {
             let meaning = if action == Action::Start { "would be started" } else { "would be stopped" };
-            let judged = Judged { state: wanted, meaning: meaning.to_owned(), may_start: false };
+            let judged = Judged::new(wanted, meaning);
             let changes = was != Some(wanted);
             self.step(at, action, was, &judged, None, changes);
-            self.parts[at].state = wanted;
+            (self.parts[at].state, self.parts[at].asked) = (wanted, Some(wanted));
             self.changed |= changes;
             return Ok(Told::Worked);
         }
@@ -411,7 +425,11 @@ impl<'a> Drive<'a> {
             End::Done if self.settings.dry_run => "this is what would be done".to_owned(),
             End::Done if self.changed => "done".to_owned(),
             End::Done => "it was so already".to_owned(),
-            End::NotStarted(at) => format!("{} does not start; {undone}", name(at)),
+            End::NotStarted { at, known: true } => format!("{} does not start; {undone}", name(at)),
+            End::NotStarted { at, known: false } => {
+                format!("nobody can tell whether {} has started; {undone}", name(at))
+            }
+            End::Unheard => "nobody hears of it: what was started is stopped".to_owned(),
             End::CannotTell(at) => {
                 format!("nobody can tell whether {} runs, so it was not started; {undone}", name(at))
             }

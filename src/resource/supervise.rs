@@ -137,16 +137,28 @@ fn decode(text: &[u8]) -> (Report, bool) {
 /// Output as it comes.
 struct Heard {
     listener: Listener,
+    /// Of stderr only the usage line is wanted.
+    errors: Listener,
     out: Vec<u8>,
     keep: usize,
     tail: Vec<u8>,
 }
 
 impl Heard {
+    fn new(keep: usize) -> Self {
+        let (listener, errors) = (Listener::default(), Listener::default());
+        Self { listener, errors, out: Vec::new(), keep, tail: Vec::new() }
+    }
+
     fn stdout(&mut self, bytes: &[u8]) {
         self.listener.hear(bytes);
         let room = self.keep.saturating_sub(self.out.len());
         self.out.extend(bytes.iter().take(room));
+        self.any(bytes);
+    }
+
+    fn stderr(&mut self, bytes: &[u8]) {
+        self.errors.hear(bytes);
         self.any(bytes);
     }
 
@@ -190,7 +202,7 @@ impl Watcher {
         for fd in [&out, &err] {
             fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        let heard = Heard { listener: Listener::default(), out: Vec::new(), keep: limits.keep, tail: Vec::new() };
+        let heard = Heard::new(limits.keep);
         let leader = match spawn(call, &out_end, &err_end) {
             Ok(leader) => leader,
             Err(e) => {
@@ -262,7 +274,7 @@ impl Watcher {
                         break;
                     }
                     Ok(n) if stdout => self.heard.stdout(&part[..n]),
-                    Ok(n) => self.heard.any(&part[..n]),
+                    Ok(n) => self.heard.stderr(&part[..n]),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => break, // nothing there now
                 }
@@ -333,9 +345,10 @@ impl Watcher {
 
 impl Heard {
     fn report(&self, ended: Ended) -> Report {
+        let said = self.listener.said();
         Report {
             ended,
-            said: self.listener.said(),
+            said: Said { usage: said.usage || self.errors.said().usage, ..said },
             out: String::from_utf8_lossy(&self.out).into_owned(),
             tail: self.tail(),
         }
@@ -447,8 +460,18 @@ mod tests {
     }
 
     #[test]
+    fn a_usage_line_counts_on_stderr_too() {
+        for (out, err, usage) in [("", "Usage: x", true), ("usage: x", "", true), ("", "x: no such action", false)] {
+            let mut heard = Heard::new(0);
+            heard.stdout(out.as_bytes());
+            heard.stderr(err.as_bytes());
+            assert_eq!(heard.report(Ended::Exit(1)).said.usage, usage, "{out} {err}");
+        }
+    }
+
+    #[test]
     fn the_tail_is_the_end_and_whole_characters() {
-        let mut heard = Heard { listener: Listener::default(), out: Vec::new(), keep: 3, tail: Vec::new() };
+        let mut heard = Heard::new(3);
         for _ in 0..1000 {
             heard.stdout("äöü".repeat(11).as_bytes());
         }

@@ -47,6 +47,47 @@ fn heartbeat_scripts_answer_in_words() {
     }
 }
 
+/// Only this makes a stop that was refused one that had nothing to do.
+#[test]
+fn what_is_said_in_so_many_words() {
+    for (class, code, out, said_off) in [
+        (Heartbeat, 0, "old is stopped\n", true),
+        (Heartbeat, 1, "INFO: Stopped.", true),
+        (Heartbeat, 1, "httpd is not running", true),
+        (Heartbeat, 3, "httpd is down", true),
+        (Heartbeat, 7, "", true),
+        (Heartbeat, 0, "httpd is down", false),
+        (Heartbeat, 1, "some of r0 are primary", false),
+        (Heartbeat, 1, "it cannot be stopped", false),
+        (Heartbeat, 1, "not stopped", false),
+        (Heartbeat, 1, "one\nis stopped", false),
+        (Heartbeat, 4, "is stopped", false),
+        (Heartbeat, 4, "it may be not running", false),
+        (Heartbeat, 0, "running", false),
+        (Heartbeat, 3, "", false),
+        (Lsb, 3, "", true),
+        (Lsb, 4, "not running", false),
+        (Ocf, 7, "", true),
+        (Ocf, 5, "", false),
+        (Systemd, 0, "LoadState=loaded\nActiveState=inactive\n", true),
+        (Systemd, 0, "LoadState=loaded\nActiveState=failed\n", false),
+    ] {
+        let judged = judge(class, Action::Status, &report(Ended::Exit(code), out));
+        assert_eq!(judged.said_off, said_off, "{class:?} {code} '{out}'");
+        assert!(!said_off || judged.state == Stopped);
+    }
+}
+
+/// Scripts without that action end with 1, 2 or 3, which LSB has for other things.
+#[test]
+fn a_usage_line_is_no_status() {
+    for code in 0..=3 {
+        for class in [Heartbeat, Lsb] {
+            assert_eq!(status(class, code, "Usage: /etc/init.d/x {start|stop}\n"), (Unknown, true), "{class:?} {code}");
+        }
+    }
+}
+
 #[test]
 fn codes() {
     for (class, code, state) in [
