@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -397,6 +397,10 @@ fn codes_of_ocf_agents() {
         let run = cluster.run(&format!("status {spec}"));
         assert_eq!(steps(run.ends_with(status)), [step(&spec, "status", is)]);
     }
+    cluster.agent("Stuck", "case $1 in monitor) exit 0 ;; *) exit 1 ;; esac");
+    for (style, status) in [("ocf", 1), ("lsb-status", 64), ("lsb-action", 1)] {
+        cluster.run(&format!("stop --stop-retries 0 --exit-style {style} ocf:heartbeat:Stuck")).ends_with(status);
+    }
     let styles = [("lsb-status", 7, 3), ("ocf", 7, 7), ("nagios", 1, 2), ("ocf", 5, 1)];
     for (style, code, status) in styles {
         cluster.run(&format!("status --exit-style {style} ocf:heartbeat:Code::code={code}")).ends_with(status);
@@ -547,6 +551,24 @@ fn a_reader_that_goes_leaves_nothing_half_done() {
     fs::remove_file(cluster.0.join("gone")).unwrap();
     assert_eq!(head(&cluster, "restart Slow::a"), Some(75));
     assert_eq!(cluster.log(), ["a status", "a stop", "a status", "a start"]);
+}
+
+/// Nothing waits for a reader that does not read: a pipe takes 64 KiB, and these are more.
+#[test]
+fn a_reader_that_does_not_read_holds_up_nothing() {
+    let cluster = Cluster::new("unread");
+    cluster.script(
+        "Wordy",
+        "case $2 in status) yes x | head -c 4000; echo; echo running ;; stop) echo $1 >>DIR/log ;; esac",
+    );
+    let line: String = (0..60).map(|n| format!(" Wordy::{n}")).collect();
+    let mut child =
+        cluster.command(&format!("stop{line}")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(cluster.log().len(), 60);
+    let mut words = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert!(words.contains("not taken by stdout"), "{words}");
 }
 
 #[test]

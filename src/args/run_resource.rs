@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use super::manual::Manual;
-use crate::cli::{OutputArgs, Tool, duration};
+use crate::cli::exit::ExitStyle;
+use crate::cli::{Failure, OutputArgs, Tool, duration};
 use crate::config;
 
 /// Start, stop or ask the resources of a cluster, in their order
@@ -64,7 +65,26 @@ pub enum Verb {
     List,
 }
 
+impl Verb {
+    /// Whether it is to change anything.
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::Start | Self::Stop | Self::Restart)
+    }
+}
+
 impl RunResource {
+    /// Refuses exit statuses that would say of a stop that failed that nothing runs.
+    ///
+    /// # Errors
+    /// For `--exit-style lsb-status` where something is to be changed.
+    pub fn check_style(&self) -> Result<(), Failure> {
+        if self.action.changes() && self.output.exit_style == ExitStyle::LsbStatus {
+            let message = "--exit-style lsb-status is for status and monitor: 3 would say that nothing runs";
+            return Err(Failure::usage(message, "use --exit-style lsb-action"));
+        }
+        Ok(())
+    }
+
     /// How long a start or a stop may take.
     pub fn acting(&self) -> Duration {
         self.timeout.unwrap_or(Duration::from_secs(60))
@@ -80,6 +100,14 @@ impl Tool for RunResource {
     const NAME: &'static str = "run-resource";
     fn output(&self) -> &OutputArgs {
         &self.output
+    }
+    /// Where something is to be changed, a failure must not read as "not running".
+    fn exit_style(&self) -> ExitStyle {
+        match self.output.exit_style {
+            ExitStyle::Ocf if self.action.changes() => ExitStyle::OcfAction,
+            ExitStyle::LsbStatus if self.action.changes() => ExitStyle::Native, // it is refused
+            style => style,
+        }
     }
 }
 

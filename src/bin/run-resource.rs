@@ -17,13 +17,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: RunResource, output: &mut Output) -> Result<Answer, cli::Error> {
+    args.check_style()?;
     let around = drive::around(&args.ha_d)?;
     let places = Places::of(&around.ha_d);
     if args.action == Verb::List {
         return drive::list(&places, &classes(&args.specs)?, output);
     }
     let resources = resources(&args.specs)?;
-    if matches!(args.action, Verb::Start | Verb::Stop | Verb::Restart) {
+    if args.action.changes() {
         refuse_twice(&resources)?;
     }
     let settings = Settings {
@@ -34,6 +35,9 @@ fn run(args: RunResource, output: &mut Output) -> Result<Answer, cli::Error> {
         rules: Rules { stop_retries: args.stop_retries, keep: args.keep },
         dry_run: args.dry_run,
     };
+    if !matches!(args.action, Verb::Metadata) {
+        output.queue(); // a reader that does not read must not hold up a hand-over
+    }
     let drive = Drive::new(resources, &places, &around, settings, output)?;
     let ending = match args.action {
         Verb::Start => drive.act(Goal::Start),
