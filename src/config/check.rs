@@ -130,7 +130,8 @@ fn agents(file: &Path, groups: &[Group], places: &Places) -> Vec<Problem> {
     let mut problems = Vec::new();
     for group in groups {
         for resource in &group.resources {
-            if !seen.insert((resource.class.word(), &resource.provider, &resource.agent)) {
+            // With arguments it is looked for elsewhere.
+            if !seen.insert((resource.class.word(), &resource.provider, &resource.agent, resource.args.is_empty())) {
                 continue;
             }
             match places.find(resource) {
@@ -140,8 +141,12 @@ fn agents(file: &Path, groups: &[Group], places: &Places) -> Vec<Problem> {
                     }
                 }
                 Found::NotExecutable(path) => {
-                    let what = format!("the agent {} may not be executed", path.display());
-                    problems.push(error(file, group.line, what, format!("chmod +x {}", trust::shell_word(&path))));
+                    let (what, hint) = lookup::not_executable(&path);
+                    problems.push(error(file, group.line, what, hint));
+                }
+                Found::Unreadable(path, errno) => {
+                    let e = lookup::unreadable(path, errno);
+                    problems.push(error(file, group.line, e.to_string(), e.hint().unwrap_or_default()));
                 }
                 Found::Nothing(looked) => {
                     let (what, hint) = (lookup::missing(resource), lookup::install(&looked));

@@ -203,6 +203,22 @@ fn unit_status(code: i32, out: &str) -> Judged {
     }
 }
 
+/// Judges a start or stop that systemctl called done, by what it shows of the unit afterwards: in a chroot, and where it was
+/// told to, it does nothing and calls that done.
+pub fn confirm(action: Action, shown: &Report) -> Judged {
+    let after = judge(Class::Systemd, Action::Status, shown);
+    let meaning = format!("systemctl calls it done, and {}", after.meaning);
+    // A unit whose file is gone is forgotten as soon as it is stopped.
+    let is = |active: &str| shown.ended == Ended::Exit(0) && shown.out.lines().any(|l| l == active);
+    let off = is("ActiveState=inactive") || is("ActiveState=failed");
+    match (action, after.state) {
+        (Action::Start, State::Running) => Judged::new(State::Running, meaning),
+        (Action::Stop, _) if off => Judged::new(State::Stopped, meaning),
+        (_, State::Unknown) => Judged::new(State::Unknown, meaning),
+        _ => Judged::new(State::Failed, meaning),
+    }
+}
+
 /// What heartbeat looks for in the words of a `status`: `*[Nn][Oo][Tt]\ *[Rr]unning*`, then `*[Rr]unning*` or `*OK*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Said {

@@ -7,7 +7,7 @@ use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::answer::{Ended, Judged, judge};
+use super::answer::{Ended, Judged, confirm, judge};
 use super::call::{Around, RSCTMP, call};
 use super::lookup::{Agent, Places};
 use super::sequence::{End, Goal, Order, Rules, Sequence, Told};
@@ -295,8 +295,13 @@ impl<'a> Drive<'a> {
             self.changed |= changes;
             return Ok(Told::Worked);
         }
-        let run = self.run(at, &agent, action)?;
-        let judged = judge(agent.class, action, &run.report);
+        let mut run = self.run(at, &agent, action)?;
+        let mut judged = judge(agent.class, action, &run.report);
+        if agent.class == Class::Systemd && judged.state == wanted {
+            let shown = self.run(at, &agent, Action::Status)?;
+            judged = confirm(action, &shown.report);
+            run.took += shown.took;
+        }
         let worked = judged.state == wanted;
         // A stop of what was off already changed nothing; a start is only ordered where it changes something.
         let changes = worked && (action == Action::Start || was != Some(State::Stopped));
@@ -311,7 +316,7 @@ impl<'a> Drive<'a> {
         Ok(match (worked, run.report.ended) {
             (true, _) => Told::Worked,
             (_, Ended::NotRun(_)) => Told::Impossible,
-            (_, Ended::Exit(_)) => Told::Refused,
+            (_, Ended::Exit(_)) if judged.state == State::Failed => Told::Refused,
             _ => Told::Lost,
         })
     }

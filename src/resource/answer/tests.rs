@@ -154,6 +154,28 @@ fn starts_and_stops() {
     }
 }
 
+/// What systemctl says of its own work is not enough.
+#[test]
+fn a_unit_is_what_systemd_shows_afterwards() {
+    for (action, load, active, state) in [
+        (Action::Start, "loaded", "active", Running),
+        (Action::Start, "loaded", "reloading", Running),
+        (Action::Start, "loaded", "inactive", Failed),
+        (Action::Start, "loaded", "failed", Failed),
+        (Action::Start, "loaded", "activating", Unknown),
+        (Action::Stop, "loaded", "inactive", Stopped),
+        (Action::Stop, "loaded", "failed", Stopped),
+        (Action::Stop, "not-found", "inactive", Stopped),
+        (Action::Stop, "loaded", "active", Failed),
+        (Action::Stop, "loaded", "deactivating", Unknown),
+    ] {
+        let out = format!("LoadState={load}\nActiveState={active}\nSubState=x\n");
+        let judged = confirm(action, &report(Ended::Exit(0), &out));
+        assert_eq!((judged.state, judged.may_start), (state, false), "{action:?} {out}");
+        assert_eq!(confirm(action, &report(Ended::Exit(1), &out)).state, Unknown, "nobody was asked");
+    }
+}
+
 fn endings() -> impl Strategy<Value = Ended> {
     prop_oneof![
         any::<u8>().prop_map(|c| Ended::Exit(c.into())),
