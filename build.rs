@@ -6,6 +6,7 @@ use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rustc-env=NAMELESS={}", NAMELESS.join(" ")); // for tests/linking.rs
     let is = |name: &str, value: &str| var(name).is_ok_and(|v| v == value);
     if !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") {
         return;

@@ -265,9 +265,9 @@ impl Watcher {
     fn read(&mut self) {
         for (pipe, stdout) in [(&mut self.out, true), (&mut self.err, false)] {
             let Some(file) = pipe else { continue };
-            let mut part = [0; 16384];
+            let mut part = [0; 4096]; // small: each page of a stack is a fault after a fork
             // Somebody who writes for ever must not keep us from the clock.
-            for _ in 0..64 {
+            for _ in 0..256 {
                 match file.read(&mut part) {
                     Ok(0) => {
                         *pipe = None;
