@@ -85,6 +85,7 @@ impl Cluster {
         let mut command = command("run-resource");
         command.arg("--ha-d").arg(&self.0).args(line.split_whitespace());
         command.env("TAKEOVER_RESOURCE_D", self.0.join("shipped")).env("OCF_ROOT", self.0.join("ocf"));
+        command.env("TAKEOVER_LOCKS", self.0.join("locks"));
         command
     }
 
@@ -512,6 +513,101 @@ fn an_agent_does_not_outlive_a_killed_caller() {
     eventually("the end of all that it started", || cluster.alive("pids").is_empty());
 }
 
+/// Agents that write down who watches over them.
+const WATCHED: &str = r#"
+echo "$1" >>DIR/log
+case $1 in
+start)
+    echo $$ >>DIR/pids
+    (setsid sh -c 'trap "" TERM; echo $$ >>DIR/pids; exec sleep 1000' >/dev/null 2>&1 </dev/null &)
+    while [ "$(wc -l <DIR/pids)" -lt 2 ]; do sleep 0.01; done
+    echo $PPID >DIR/watcher
+    while [ ! -e DIR/go ]; do sleep 0.02; done ;;
+status) echo stopped ;;
+esac
+"#;
+
+/// A killed watcher leaves nothing behind that would go on starting what is called stopped.
+#[test]
+fn an_agent_does_not_outlive_what_watches_over_it() {
+    let cluster = Cluster::new("watcher");
+    cluster.script("Watched", WATCHED);
+    cluster.script(
+        "Daemon",
+        "case $1 in status) echo stopped ;; start) sleep 1000 >/dev/null 2>&1 & echo $! >DIR/daemon ;; esac",
+    );
+    let watcher = |line: &str| {
+        let child = cluster.command(line).stdout(Stdio::piped()).spawn().unwrap();
+        eventually("the start", || cluster.read("watcher").ends_with('\n'));
+        (child, Pid::from_raw(cluster.read("watcher").trim().parse().unwrap()))
+    };
+    let (child, pid) = watcher("start --kill-after 10ms --keep Daemon Watched");
+    kill(pid, Signal::SIGKILL).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("nobody saw how it ended"));
+    assert_eq!(cluster.alive("pids"), [0; 0]);
+    assert_eq!(cluster.alive("daemon").len(), 1, "of another agent, which ended by itself");
+    // It is not there to be told to end.
+    for name in ["pids", "watcher"] {
+        fs::remove_file(cluster.0.join(name)).unwrap();
+    }
+    let (mut child, pid) = watcher("start Watched");
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        kill(pid, signal).unwrap();
+    }
+    fs::write(cluster.0.join("go"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(cluster.alive("pids").len(), 1, "what it has left is nobody else's");
+}
+
+/// Such as one that the kernel killed for its memory: what it had begun does not go on alone.
+#[test]
+fn an_agent_that_is_killed_leaves_nothing_running() {
+    let cluster = Cluster::new("oom");
+    let hang = "(setsid sh -c 'echo $$ >>DIR/pids; exec sleep 1000' >/dev/null 2>&1 </dev/null &)\n\
+                while [ ! -s DIR/pids ]; do sleep 0.01; done";
+    for signal in ["KILL", "40"] {
+        cluster.script("Oom", &format!("case $1 in status) echo stopped ;; start) {hang}\nkill -{signal} $$ ;; esac"));
+        let run = cluster.run("start --kill-after 10ms --keep Oom");
+        assert_eq!(steps(run.ends_with(75))[1], step("Oom", "start", "unknown"));
+        assert!(run.stdout.contains("killed by signal"), "{run:#?}");
+        assert_eq!(cluster.alive("pids"), [0; 0]);
+        fs::remove_file(cluster.0.join("pids")).unwrap();
+    }
+}
+
+/// Two calls never change one resource at once, however it is written.
+#[test]
+fn one_call_at_a_time() {
+    let cluster = Cluster::new("locked");
+    cluster.script("IPaddr", &HANGER.replace("$1\" != \"$2", "$2\" != \"start"));
+    cluster.clear();
+    let mut child = hanging(&cluster, "start --kill-after 10ms 10.0.0.3");
+    let run = cluster.run("stop --timeout 50ms --stop-retries 0 IPaddr::10.0.0.3/24/eth0");
+    let who = format!("run-resource start 10.0.0.3, process {}", child.id());
+    assert!(run.ends_with(75).stdout.contains(&who), "{run:#?}");
+    assert!(!cluster.log().iter().any(|l| l.ends_with("stop")), "{:?}", cluster.log());
+    cluster.run("stop 10.0.0.4").ends_with(0);
+    // Its end is the end of its lock, also by force: only when nothing is left of its agent.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    cluster.run("stop 10.0.0.3").ends_with(0);
+    assert_eq!(cluster.alive("pids"), [0; 0]);
+}
+
+/// Where processes cannot be listed nothing could be ended.
+#[test]
+fn nothing_is_run_without_a_proc_of_its_own() {
+    let cluster = Cluster::new("proc");
+    let inner = cluster.command("start Rec::a");
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--"]).arg(inner.get_program()).args(inner.get_args());
+    command.envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))));
+    finish(&mut command).failed("run-resource", 69, "no-proc");
+    assert_eq!(cluster.log(), [""; 0]);
+}
+
 /// Nobody would know of what was started.
 #[test]
 fn a_reader_that_is_gone_leaves_nothing_started() {
@@ -642,6 +738,7 @@ fn wrong_words() {
         "start",
         "start ../x",
         "start Rec::a Rec::a",
+        "start IPaddr::10.0.0.3 10.0.0.3/24/eth0",
         "start 10.0.0.300",
         "status --timeout 0 Rec::a",
         "list nosuch",

@@ -140,14 +140,21 @@ pub const MANUAL: Manual = Manual {
          run, either. What a script reads in its turn is its own affair.",
         "An agent runs in a session of its own in the root folder, without stdin, with what its class expects in the \
          environment: HA_DIR, HA_FUNCS and the others of heartbeat's shellfuncs, or OCF_ROOT, OCF_RESKEY_NAME, \
-         OCF_RESOURCE_INSTANCE and so on. OCF_CHECK_LEVEL is handed on. status asks an OCF agent once (a probe), monitor \
+         OCF_RESOURCE_INSTANCE and so on. Of the caller's, OCF_CHECK_LEVEL is handed on, and no other OCF_*, no LD_*, BASH_ENV \
+         or ENV. status asks an OCF agent once (a probe), monitor \
          as somebody who asks every ten seconds. At its deadline an agent gets SIGTERM, and SIGKILL --kill-after later, with \
-         everything that it has started, wherever that went. An agent that ends by itself leaves its daemons alone. A daemon \
+         everything that it has started, wherever that went; so it is with what an agent leaves that was killed by others. An \
+         agent that ends by itself leaves its daemons alone. A daemon \
          that keeps the output of its start open is no reason to wait; a process of this name then stays with it and \
          reads, so that it does not die of a closed pipe.",
         "SIGTERM, SIGINT and SIGHUP end the running agent in the same way; nothing is undone, the outcome tells what runs, and \
          the command dies of the signal. An agent does not outlive a command that was killed. A closed stdout stops a start, \
          which is undone unless --keep is given, and does not stop a stop or a restart.",
+        "Only one call at a time starts or stops a resource, however an address is written: it waits for another one within \
+         its --timeout, and then names it and ends with 75. The locks are in /run/takeover/resources, for users without \
+         privileges in takeover/resources below XDG_RUNTIME_DIR; the environment variable TAKEOVER_LOCKS names another \
+         folder. Nothing is run where /proc is missing or that of another pid namespace: what an agent leaves behind could \
+         not be ended.",
         "These are installed in share/takeover/resource.d, each with --help: IPaddr, IPaddr2 and IPv6addr (by vip-take, asking \
          the link for 2.5 ms first: TAKEOVER_PROBE sets another time), Filesystem (fs-claim, fs-release), drbddisk, apache, \
          LVM, SendArp, MailTo and Delay. They answer a real heartbeat as well: link them into /etc/ha.d/resource.d.",
@@ -162,7 +169,7 @@ pub const MANUAL: Manual = Manual {
             "status: all are known, and one does not run; start: one does not start, and nothing of it is left, unless --keep is \
              given; stop: one says that it does not stop",
         ),
-        (69, "there is no such agent; before anything was started"),
+        (69, "there is no such agent, or no /proc of this pid namespace; before anything was started"),
         (
             75,
             "of one nobody can tell whether it runs: its agent could not be run, or a start that took all of its time was to be \

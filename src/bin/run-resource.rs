@@ -73,8 +73,11 @@ fn resources(specs: &[String]) -> Result<Vec<Resource>, cli::Error> {
 /// To ask twice does no harm.
 fn refuse_twice(resources: &[Resource]) -> Result<(), cli::Error> {
     for (n, resource) in resources.iter().enumerate() {
-        if resources[..n].iter().any(|r| r.spec == resource.spec) {
-            let message = format!("'{resource}' is named twice");
+        if let Some(other) = resources[..n].iter().find(|r| r.identity() == resource.identity()) {
+            let message = match other.spec == resource.spec {
+                true => format!("'{resource}' is named twice"),
+                false => format!("'{other}' and '{resource}' are the same"),
+            };
             return Err(Failure::usage(message, "name it once: it would be started once and stopped twice").into());
         }
     }

@@ -64,7 +64,7 @@ pub fn parse(file: &Path, text: &str) -> Parsed<Vec<Group>> {
                     continue;
                 }
             };
-            match placed.get(spec) {
+            match placed.get(&resource.identity()) {
                 Some(other) if *other == line => {
                     problems.warning(
                         line,
@@ -79,7 +79,7 @@ pub fn parse(file: &Path, text: &str) -> Parsed<Vec<Group>> {
                     "the groups may run on different nodes: a resource belongs to one of them",
                 ),
                 None => {
-                    placed.insert(spec.to_owned(), line);
+                    placed.insert(resource.identity(), line);
                 }
             }
             group.resources.push(resource);

@@ -3,28 +3,31 @@
 //! The one rule above all: what is not known is [`State::Unknown`], never stopped. An agent that ran out of time, was
 //! killed or could not be run has said nothing.
 
+use serde::{Deserialize, Serialize};
+
 use super::spec::Class;
 use super::{Action, State};
 
-/// How a run of an agent ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a run of an agent ended. Where processes are listed, they could not be killed; 0 stands for those that cannot be
+/// listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// By itself, with this status.
     Exit(i32),
-    /// By a signal that was not ours.
+    /// By a signal that was not ours; what it had started was ended.
     Signal(i32),
-    /// We ended it at its deadline; these of its processes could not be killed.
+    /// We ended it at its deadline.
     TimedOut(Vec<i32>),
     /// We ended it because we were told to end.
     Interrupted(Vec<i32>),
     /// It could not be run.
     NotRun(String),
-    /// What watched over it ended without a word.
-    Lost,
+    /// Nobody saw its end, such as when what watched over it was killed; what it had started was ended.
+    Lost(Vec<i32>),
 }
 
 /// What a run of an agent left for us to judge by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// How it ended.
     pub ended: Ended,
@@ -34,6 +37,13 @@ pub struct Report {
     pub out: String,
     /// The end of its stdout and stderr.
     pub tail: String,
+}
+
+impl Report {
+    /// Nothing but how it ended.
+    pub fn silent(ended: Ended) -> Self {
+        Self { ended, said: Said::default(), out: String::new(), tail: String::new() }
+    }
 }
 
 /// What becomes of a report.
@@ -65,7 +75,7 @@ pub fn judge(class: Class, action: Action, report: &Report) -> Judged {
         Ended::TimedOut(left) => return unknown(format!("it ran out of time and was ended{}", survivors(left))),
         Ended::Interrupted(left) => return unknown(format!("it was ended, as we were told to end{}", survivors(left))),
         Ended::NotRun(why) => return unknown(format!("it could not be run: {why}")),
-        Ended::Lost => return unknown("nobody saw how it ended: what watched over it is gone".to_owned()),
+        Ended::Lost(left) => return unknown(format!("nobody saw how it ended{}", survivors(left))),
     };
     match (action, class) {
         (Action::Start, _) if code == 0 => Judged::new(State::Running, "started"),
@@ -85,7 +95,8 @@ fn survivors(pids: &[i32]) -> String {
     match pids {
         [] => String::new(),
         pids => {
-            let list: Vec<String> = pids.iter().map(ToString::to_string).collect();
+            let name = |pid: &i32| if *pid == 0 { "some that cannot be listed".to_owned() } else { pid.to_string() };
+            let list: Vec<String> = pids.iter().map(name).collect();
             format!("; even SIGKILL did not end {}", list.join(", "))
         }
     }
@@ -220,7 +231,7 @@ pub fn confirm(action: Action, shown: &Report) -> Judged {
 }
 
 /// What heartbeat looks for in the words of a `status`: `*[Nn][Oo][Tt]\ *[Rr]unning*`, then `*[Rr]unning*` or `*OK*`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// Anything but blanks.
     pub answered: bool,

@@ -20,6 +20,8 @@ pub struct Around {
     pub inherited: Vec<(OsString, OsString)>,
     /// The folder of our own commands: the last one where agents find programs.
     pub bin: Option<PathBuf>,
+    /// The folder of our locks; none where there is no place for it.
+    pub locks: Option<PathBuf>,
 }
 
 /// A program to run.

@@ -7,13 +7,14 @@ use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::answer::{Ended, Judged, confirm, judge};
+use super::answer::{Ended, Judged, Report, confirm, judge};
 use super::call::{Around, RSCTMP, call};
+use super::lock::Lock;
 use super::lookup::{Agent, Places};
 use super::sequence::{End, Goal, Order, Rules, Sequence, Told};
 use super::spec::{Class, Resource};
-use super::supervise::{self, Limits};
-use super::{Action, State};
+use super::supervise::{Limits, Supervisor};
+use super::{Action, State, lock, processes};
 use crate::cli::event::Event;
 use crate::cli::exit::{Answer, Fault};
 use crate::cli::output::{Output, OutputError};
@@ -72,6 +73,7 @@ pub struct Drive<'a> {
     around: &'a Around,
     settings: Settings,
     signals: Signals,
+    supervisor: Supervisor,
     output: &'a mut Output,
     /// The first event that could not be printed: what was begun is ended in silence.
     mute: Option<OutputError>,
@@ -84,7 +86,7 @@ impl<'a> Drive<'a> {
     /// Prepares a call: looks for the agents, and runs none.
     ///
     /// # Errors
-    /// Where signals cannot be waited for.
+    /// Where signals cannot be waited for, or processes not be listed.
     pub fn new(
         resources: Vec<Resource>,
         places: &Places,
@@ -92,6 +94,10 @@ impl<'a> Drive<'a> {
         settings: Settings,
         output: &'a mut Output,
     ) -> Result<Self, Error> {
+        if !processes::listable() {
+            let message = "/proc is not that of this pid namespace: what an agent leaves behind could not be ended";
+            return Err(Failure::unavailable("no-proc", message).hint("mount -t proc proc /proc").into());
+        }
         let part = |resource: Resource| {
             let agent = places.resolve(&resource).map_err(|e| e.failure());
             Part { resource, agent, state: State::Unknown, asked: None, tried: (Action::Status, 0) }
@@ -101,6 +107,7 @@ impl<'a> Drive<'a> {
             around,
             settings,
             signals: Signals::take()?,
+            supervisor: Supervisor::default(),
             output,
             mute: None,
             signal: None,
@@ -329,13 +336,36 @@ impl<'a> Drive<'a> {
         if agent.class == Class::Ocf {
             let _ = std::fs::create_dir(RSCTMP); // the package's own boot script makes it; an agent says what it lacks
         }
+        let lock = match action {
+            Action::Start | Action::Stop => match self.lock(at, agent, action) {
+                Ok(lock) => Some(lock),
+                // What cannot be kept to itself is not started; a stop that nobody is excluded from is better than none.
+                Err(_) if action == Action::Stop => None,
+                Err(failure) => {
+                    let report = Report::silent(Ended::NotRun(failure.message));
+                    return Ok(Run { report, took: Duration::ZERO });
+                }
+            },
+            Action::Status | Action::Monitor | Action::Metadata => None,
+        };
         let call = call(agent, &self.parts[at].resource, action, timeout, self.around);
         let keep = if action == Action::Metadata { METADATA } else { ANSWER };
         let limits = Limits { timeout, grace: self.settings.kill_after, keep };
         let began = Instant::now();
-        let (report, signal) = supervise::run(&call, limits, &self.signals)?;
+        let (report, signal) = self.supervisor.run(&call, lock, limits, &self.signals);
         self.signal = self.signal.or(signal);
         Ok(Run { report, took: Instant::now().since(began) })
+    }
+
+    /// The lock of a resource, not taken yet.
+    fn lock(&self, at: usize, agent: &Agent, action: Action) -> Result<Lock, Failure> {
+        let Some(folder) = &self.around.locks else {
+            let message = "there is no folder for locks".to_owned();
+            return Err(Failure::unavailable("no-locks", message).hint(format!("{} names one", lock::VARIABLE)));
+        };
+        let resource = &self.parts[at].resource;
+        let note = format!("run-resource {} {resource}, process {}", action.word(), std::process::id());
+        Lock::open(folder, &lock::name(agent, resource), note)
     }
 
     /// Waits before the next try of a stop.
@@ -461,7 +491,7 @@ impl<'a> Drive<'a> {
 }
 
 struct Run {
-    report: super::answer::Report,
+    report: Report,
     took: Duration,
 }
 
@@ -536,7 +566,12 @@ pub fn around(ha_d: &std::path::Path) -> Result<Around, Error> {
     let ha_d = std::path::absolute(ha_d).map_err(|e| Failure::io(&format!("{}", ha_d.display()), &e))?;
     let node = nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_default();
     let bin = std::env::current_exe().ok().and_then(|p| p.parent().map(PathBuf::from));
-    Ok(Around { ha_d, node, inherited: std::env::vars_os().collect(), bin })
+    let locks = lock::folder(
+        std::env::var_os(lock::VARIABLE),
+        nix::unistd::geteuid().is_root(),
+        std::env::var_os("XDG_RUNTIME_DIR"),
+    );
+    Ok(Around { ha_d, node, inherited: std::env::vars_os().collect(), bin, locks })
 }
 
 /// Ends this process by the signal that it was ended by; returns where that signal is ignored.

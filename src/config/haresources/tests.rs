@@ -51,6 +51,8 @@ fn problems() {
         ("ha1 a\nha2 a\n", vec![(Some(2), Error)]),
         ("ha1 a b\nha2 c b\n", vec![(Some(2), Warning)]),
         ("ha1 a a\n", vec![(Some(1), Warning)]),
+        ("ha1 10.0.0.3 a IPaddr2::10.0.0.3/24/eth0\n", vec![(Some(1), Warning)]),
+        ("ha1 10.0.0.3 a\nha2 10.0.0.4 10.0.0.3/24\n", vec![(Some(2), Warning)]),
         ("10.0.0.3 httpd\n", vec![(Some(1), Error)]),
         ("IPaddr::10.0.0.3 httpd\n", vec![(Some(1), Error)]),
         ("ha1,,ha2 a\n", vec![(Some(1), Error)]),

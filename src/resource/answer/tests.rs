@@ -184,7 +184,8 @@ fn endings() -> impl Strategy<Value = Ended> {
         Just(Ended::TimedOut(vec![7])),
         Just(Ended::Interrupted(Vec::new())),
         Just(Ended::NotRun("no".into())),
-        Just(Ended::Lost),
+        Just(Ended::Lost(Vec::new())),
+        Just(Ended::Lost(vec![0])),
     ]
 }
 

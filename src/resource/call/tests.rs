@@ -28,6 +28,7 @@ fn around() -> Around {
         node: "ha1".into(),
         inherited: inherited.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
         bin: Some("/opt/takeover/bin".into()),
+        locks: None,
     }
 }
 
