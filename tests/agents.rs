@@ -136,7 +136,10 @@ fn an_address_that_another_machine_has_is_not_taken() {
         assert!(!has(a, "10.9.0.2"));
     }
     let ran = site.ends(a, "start 10.77.0.5", 1);
-    assert!(ran.events.iter().any(|e| e["output"].as_str().is_some_and(|o| o.contains("10.77.0.5/24"))), "{ran:#?}");
+    assert!(
+        ran.events.iter().any(|e| e["output"].as_str().is_some_and(|o| o.contains("no route to 10.77.0.5"))),
+        "{ran:#?}"
+    );
     site.ends(a, "start IPaddr::10.9.0.50/24/eth9", 1);
     site.ends(a, "stop IPaddr::10.9.0.50/24/eth9", 0);
 }

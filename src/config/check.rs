@@ -1,7 +1,7 @@
 //! What no file shows alone: groups on nodes that are not in the cluster, agents that are not there, wrong modes.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::authkeys::AuthKeys;
 use super::ha_cf::{Autojoin, HaCf};
@@ -16,7 +16,7 @@ pub struct Checked {
     /// What is wrong, file by file.
     pub problems: Vec<Problem>,
     /// Files that could not be read, and were not checked.
-    pub unreadable: Vec<ConfigError>,
+    pub unreadable: Vec<(PathBuf, ConfigError)>,
 }
 
 /// Looks at every file of a folder. Nothing stops it: what can be read is checked.
@@ -67,7 +67,7 @@ impl Checked {
     ) -> Option<T> {
         match read(path) {
             Err(e) => {
-                self.unreadable.push(e);
+                self.unreadable.push((path.to_owned(), e));
                 None
             }
             Ok(text) => {

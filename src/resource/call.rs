@@ -41,14 +41,16 @@ pub const RSCTMP: &str = "/run/resource-agents";
 /// Where cron and heartbeat do not look, and agents need to.
 const SBIN: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The word for an action where nobody knows a monitor.
+fn plain(action: Action) -> &'static str {
+    if action == Action::Monitor { Action::Status.word() } else { action.word() }
+}
+
 /// How to tell this agent to do that.
 pub fn call(agent: &Agent, resource: &Resource, action: Action, timeout: Duration, around: &Around) -> Call {
     let words: Vec<&str> = match agent.class {
-        Class::Heartbeat => {
-            let word = if action == Action::Monitor { "status" } else { action.word() };
-            resource.args.iter().map(String::as_str).chain([word]).collect()
-        }
-        Class::Lsb => vec![if action == Action::Monitor { "status" } else { action.word() }],
+        Class::Heartbeat => resource.args.iter().map(String::as_str).chain([plain(action)]).collect(),
+        Class::Lsb => vec![plain(action)],
         Class::Ocf => vec![match action {
             Action::Status => "monitor",
             Action::Metadata => "meta-data",

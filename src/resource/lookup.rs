@@ -121,13 +121,10 @@ impl Places {
         let mut not_executable = None;
         let mut looked = Vec::new();
         for agent in self.candidates(resource) {
-            match agent.path.metadata() {
-                Ok(m) if !m.is_file() => {}
-                Ok(m) if agent.class == Class::Systemd || m.permissions().mode() & 0o111 != 0 => {
-                    return Found::Agent(agent);
-                }
-                Ok(_) => not_executable = not_executable.or_else(|| Some(agent.path.clone())),
-                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            match agent.there() {
+                Ok(There::Program) => return Found::Agent(agent),
+                Ok(There::NotExecutable) => not_executable = not_executable.or_else(|| Some(agent.path.clone())),
+                Ok(There::Nothing) => {}
                 Err(e) => return Found::Unreadable(agent.path, Errno::from_raw(e.raw_os_error().unwrap_or_default())),
             }
             looked.push(agent.path);
@@ -236,9 +233,29 @@ impl Places {
 }
 
 impl Agent {
-    fn is_program(&self) -> bool {
-        self.path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    fn there(&self) -> std::io::Result<There> {
+        match self.path.metadata() {
+            Ok(m) if !m.is_file() => Ok(There::Nothing),
+            Ok(m) if self.class == Class::Systemd || m.permissions().mode() & 0o111 != 0 => Ok(There::Program),
+            Ok(_) => Ok(There::NotExecutable),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(There::Nothing),
+            Err(e) => Err(e),
+        }
     }
+
+    fn is_program(&self) -> bool {
+        matches!(self.there(), Ok(There::Program))
+    }
+}
+
+/// What stands at the place of an agent.
+enum There {
+    /// Something that can be run, or the file of a unit.
+    Program,
+    /// A file that cannot be executed.
+    NotExecutable,
+    /// No file.
+    Nothing,
 }
 
 /// The folder that a variable names, from the root on: what is judged here is run elsewhere. An empty one names none.

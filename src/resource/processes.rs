@@ -1,8 +1,9 @@
 //! The processes below one, as `/proc` tells: to end all that an agent has started.
 
-use std::path::PathBuf;
-
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::storage::process::{Process, Stat};
 
 /// Whether `/proc` is that of our own pid namespace: in another one the same numbers mean other processes.
 pub fn listable() -> bool {
@@ -11,36 +12,40 @@ pub fn listable() -> bool {
 }
 
 /// All processes below `root`, but those of `skip` and what is below them; none where they cannot be listed.
-pub fn below(root: Pid, skip: &[Pid]) -> Vec<Pid> {
+pub fn below(root: Pid, skip: &[Process]) -> Vec<Process> {
     if !listable() {
         return Vec::new();
     }
-    tree(&all(), root, skip)
+    tree(&all(), root.as_raw(), skip)
 }
 
 /// Every process with its parent.
-fn all() -> Vec<(Pid, Pid)> {
+fn all() -> Vec<(Process, i32)> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let parent = |path: PathBuf| {
-        let pid: i32 = path.file_name()?.to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
-        // The name may hold anything; what follows its last bracket is the state and the parent.
-        let parent: i32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-        Some((Pid::from_raw(pid), Pid::from_raw(parent)))
-    };
-    entries.filter_map(|e| parent(e.ok()?.path())).collect()
+    let numbers = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter_map(|pid| Stat::of(pid).map(|stat| (Process { pid, start: stat.start }, stat.parent))).collect()
 }
 
-fn tree(all: &[(Pid, Pid)], root: Pid, skip: &[Pid]) -> Vec<Pid> {
+fn tree(all: &[(Process, i32)], root: i32, skip: &[Process]) -> Vec<Process> {
     let mut found = Vec::new();
     let mut todo = vec![root];
     while let Some(at) = todo.pop() {
-        for (pid, _) in all.iter().filter(|(pid, parent)| *parent == at && !skip.contains(pid)) {
-            found.push(*pid);
-            todo.push(*pid);
+        for (process, _) in all.iter().filter(|(process, parent)| *parent == at && !skip.contains(process)) {
+            found.push(*process);
+            todo.push(process.pid);
         }
     }
     found
+}
+
+/// Sends a signal to that very process; one that has ended needs none.
+pub fn signal(process: Process, signal: Signal) {
+    match process.open() {
+        Ok(Some(fd)) => drop(fd.signal(signal)),
+        Ok(None) => {}
+        // Before Linux 5.3: then whoever has its number now.
+        Err(_) => drop(kill(Pid::from_raw(process.pid), signal)),
+    }
 }
 
 /// The direct children of a process with one thread; none if it has ended or the kernel does not list them.
@@ -55,17 +60,18 @@ mod tests {
 
     #[test]
     fn what_is_below() {
-        let all: Vec<(Pid, Pid)> = [(1, 0), (2, 1), (3, 2), (4, 3), (5, 2), (6, 5), (7, 1)]
-            .map(|(pid, parent)| (Pid::from_raw(pid), Pid::from_raw(parent)))
-            .to_vec();
+        let process = |pid: i32| Process { pid, start: 100 };
+        let all = [(1, 0), (2, 1), (3, 2), (4, 3), (5, 2), (6, 5), (7, 1)].map(|(pid, parent)| (process(pid), parent));
         let below = |root: i32, skip: &[i32]| {
-            let skip: Vec<Pid> = skip.iter().map(|p| Pid::from_raw(*p)).collect();
-            let mut found: Vec<i32> = tree(&all, Pid::from_raw(root), &skip).into_iter().map(Pid::as_raw).collect();
+            let skip: Vec<Process> = skip.iter().copied().map(process).collect();
+            let mut found: Vec<i32> = tree(&all, root, &skip).into_iter().map(|p| p.pid).collect();
             found.sort_unstable();
             found
         };
         assert_eq!(below(2, &[]), [3, 4, 5, 6]);
         assert_eq!(below(2, &[5]), [3, 4]);
         assert_eq!(below(4, &[]), [0; 0]);
+        let another = [Process { pid: 5, start: 99 }];
+        assert_eq!(tree(&all, 2, &another).len(), 4, "one that had the number before");
     }
 }

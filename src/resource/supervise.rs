@@ -37,6 +37,7 @@ use super::processes;
 use crate::cli::child;
 use crate::cli::wait::{Signals, Waiter};
 use crate::clock::Instant;
+use crate::storage::process::Process;
 
 /// Bytes of the end of the output that are kept.
 const TAIL: usize = 2048;
@@ -113,7 +114,7 @@ impl Supervisor {
 
     /// What is below us and was not started by the next run: daemons whose output is read, and children of whoever called
     /// us.
-    fn strangers(&mut self) -> Vec<Pid> {
+    fn strangers(&mut self) -> Vec<Process> {
         if reap(|pid, _| self.ending.retain(|p| *p != pid)) {
             return Vec::new();
         }
@@ -135,7 +136,7 @@ fn leave_orphans() {
 struct Running {
     watcher: Pid,
     /// Children of ours that have nothing to do with it.
-    strangers: Vec<Pid>,
+    strangers: Vec<Process>,
     result: File,
     /// Its end tells the watcher to end the agent, and in the end that we have heard it.
     leash: Cell<Option<OwnedFd>>,
@@ -205,17 +206,15 @@ impl Running {
             if Instant::now() >= until {
                 return named(&doomed);
             }
-            for pid in doomed {
-                let _ = kill(pid, Signal::SIGKILL);
-            }
+            doomed.into_iter().for_each(|p| processes::signal(p, Signal::SIGKILL));
             std::thread::sleep(STEP);
         }
     }
 }
 
 /// Processes for a report.
-fn named(pids: &[Pid]) -> Vec<i32> {
-    if pids.is_empty() { vec![0] } else { pids.iter().map(|p| p.as_raw()).collect() }
+fn named(left: &[Process]) -> Vec<i32> {
+    if left.is_empty() { vec![0] } else { left.iter().map(|p| p.pid).collect() }
 }
 
 /// Takes in all children that have ended; whether none is left at all.
@@ -506,9 +505,7 @@ impl Watcher {
         if self.status.is_none() {
             let _ = killpg(self.leader, signal);
         }
-        for pid in processes::below(Pid::this(), &[]) {
-            let _ = kill(pid, signal);
-        }
+        processes::below(Pid::this(), &[]).into_iter().for_each(|p| processes::signal(p, signal));
     }
 
     /// Reads and forgets what a daemon still writes to the stdout of its start.

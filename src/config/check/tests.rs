@@ -124,5 +124,5 @@ fn unreadable_files_hide_nothing() {
     cluster.write("authkeys", 0o600, "auth 1\n1 crc\n");
     let checked = check(&cluster.0, &cluster.places());
     assert_eq!((checked.unreadable.len(), checked.problems.len()), (1, 1));
-    assert_eq!(checked.unreadable[0].code(), "no-such-file");
+    assert_eq!(checked.unreadable[0].1.code(), "no-such-file");
 }

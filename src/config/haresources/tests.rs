@@ -51,6 +51,7 @@ fn problems() {
         ("ha1 a\nha2 a\n", vec![(Some(2), Error)]),
         ("ha1 a b\nha2 c b\n", vec![(Some(2), Warning)]),
         ("ha1 a a\n", vec![(Some(1), Warning)]),
+        ("ha1 a\u{a0}b\nha1\u{b}c d\nha1 e\rf\n", vec![(Some(1), Error), (Some(2), Error), (Some(3), Error)]),
         ("ha1 10.0.0.3 a IPaddr2::10.0.0.3/24/eth0\n", vec![(Some(1), Warning)]),
         ("ha1 10.0.0.3 a\nha2 10.0.0.4 10.0.0.3/24\n", vec![(Some(2), Warning)]),
         ("10.0.0.3 httpd\n", vec![(Some(1), Error)]),
