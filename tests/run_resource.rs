@@ -596,15 +596,28 @@ fn one_call_at_a_time() {
     assert_eq!(cluster.alive("pids"), [0; 0]);
 }
 
+/// A call by way of another program.
+fn by(outer: &[&str], inner: &Command) -> Run {
+    let mut command = Command::new(outer[0]);
+    command.args(&outer[1..]).arg(inner.get_program()).args(inner.get_args());
+    finish(command.envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?)))))
+}
+
 /// Where processes cannot be listed nothing could be ended.
 #[test]
 fn nothing_is_run_without_a_proc_of_its_own() {
     let cluster = Cluster::new("proc");
-    let inner = cluster.command("start Rec::a");
-    let mut command = Command::new("unshare");
-    command.args(["--pid", "--fork", "--"]).arg(inner.get_program()).args(inner.get_args());
-    command.envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))));
-    finish(&mut command).failed("run-resource", 69, "no-proc");
+    let run = by(&["unshare", "--pid", "--fork", "--"], &cluster.command("start Rec::a"));
+    run.failed("run-resource", 69, "no-proc");
+    assert_eq!(cluster.log(), [""; 0]);
+}
+
+/// A shortage is no reason to fall silent in the middle of a group.
+#[test]
+fn what_cannot_be_run_for_want_of_descriptors_is_told() {
+    let cluster = Cluster::new("shortage");
+    let run = by(&["sh", "-c", "ulimit -n 8; exec \"$@\"", "sh"], &cluster.command("start Rec::a Rec::b"));
+    assert_eq!(outcome(run.ends_with(75))["unknown"], json!(["Rec::a", "Rec::b"]));
     assert_eq!(cluster.log(), [""; 0]);
 }
 

@@ -128,11 +128,11 @@ impl<'a> Drive<'a> {
         }
         let forgiving = self.parts.iter().map(|p| p.class() == Some(Class::Heartbeat)).collect();
         let mut sequence = Sequence::new(goal, forgiving, self.settings.rules);
-        let Some(mut end) = self.follow(&mut sequence, goal)? else { return self.ended_by_signal(goal_word(goal)) };
+        let Some(mut end) = self.follow(&mut sequence, goal) else { return self.ended_by_signal(goal_word(goal)) };
         let cause = self.cause(end);
         self.outcome(goal_word(goal), &cause);
         if self.mute.is_some() && sequence.abandon() {
-            end = self.follow(&mut sequence, goal)?.unwrap_or(end);
+            end = self.follow(&mut sequence, goal).unwrap_or(end);
         }
         if let Some(error) = self.mute {
             return Err(error.into());
@@ -152,26 +152,26 @@ impl<'a> Drive<'a> {
     }
 
     /// Does what a sequence orders, to its end; none where a signal came first.
-    fn follow(&mut self, sequence: &mut Sequence, goal: Goal) -> Result<Option<End>, Error> {
+    fn follow(&mut self, sequence: &mut Sequence, goal: Goal) -> Option<End> {
         loop {
             let told = match sequence.order() {
-                Order::End(end) => return Ok(Some(end)),
-                _ if self.told_to_end() => return Ok(None),
+                Order::End(end) => return Some(end),
+                _ if self.told_to_end() => return None,
                 Order::Ask(at) => {
-                    let judged = self.ask(at, Action::Status)?;
+                    let judged = self.ask(at, Action::Status);
                     if judged.said_off { Told::Off } else { Told::State(judged.state, judged.may_start) }
                 }
                 // Nobody would know of it. What was stopped to be started again is better off running.
                 Order::Start(_) if self.mute.is_some() && goal == Goal::Start => Told::Impossible,
-                Order::Start(at) => self.change(at, Action::Start)?,
-                Order::Stop(at) => self.change(at, Action::Stop)?,
+                Order::Start(at) => self.change(at, Action::Start),
+                Order::Stop(at) => self.change(at, Action::Stop),
                 Order::Pause => {
-                    self.pause()?;
+                    self.pause();
                     Told::Paused
                 }
             };
             if self.signal.is_some() {
-                return Ok(None);
+                return None;
             }
             sequence.told(told);
         }
@@ -183,7 +183,7 @@ impl<'a> Drive<'a> {
     /// Where an agent is missing or must not be run, after all others were asked.
     pub fn status(mut self, action: Action) -> Result<Ending, Error> {
         for at in 0..self.parts.len() {
-            self.ask(at, action)?;
+            self.ask(at, action);
             if self.told_to_end() {
                 return self.ended_by_signal(action.word());
             }
@@ -218,7 +218,7 @@ impl<'a> Drive<'a> {
             let text = match agent.class {
                 Class::Heartbeat | Class::Lsb => header(&agent.path),
                 Class::Ocf | Class::Systemd => {
-                    let run = self.run(at, &agent, Action::Metadata)?;
+                    let run = self.run(at, &agent, Action::Metadata);
                     if self.signal.is_some() {
                         return self.ended_by_signal("metadata");
                     }
@@ -250,10 +250,10 @@ impl<'a> Drive<'a> {
         self.parts[range].iter().find_map(|p| p.agent().err())
     }
 
-    fn ask(&mut self, at: usize, action: Action) -> Result<Judged, Error> {
+    fn ask(&mut self, at: usize, action: Action) -> Judged {
         let was = self.parts[at].asked;
         if self.settings.dry_run && self.parts[at].tried.0 == Action::Stop {
-            return Ok(Judged::new(State::Stopped, "it would be stopped by now"));
+            return Judged::new(State::Stopped, "it would be stopped by now");
         }
         let judged = match self.parts[at].agent.clone() {
             Err(failure) => {
@@ -262,7 +262,7 @@ impl<'a> Drive<'a> {
                 judged
             }
             Ok(agent) => {
-                let run = self.run(at, &agent, action)?;
+                let run = self.run(at, &agent, action);
                 let mut judged = judge(agent.class, action, &run.report);
                 let stop_failed = matches!(self.parts[at].tried, (Action::Stop, 1..));
                 if stop_failed && judged.state == State::Stopped && !judged.said_off {
@@ -277,10 +277,10 @@ impl<'a> Drive<'a> {
         self.changed |= part.tried.0 == Action::Stop && was == Some(State::Running) && judged.state == State::Stopped;
         part.asked = Some(judged.state);
         part.state = judged.state;
-        Ok(judged)
+        judged
     }
 
-    fn change(&mut self, at: usize, action: Action) -> Result<Told, Error> {
+    fn change(&mut self, at: usize, action: Action) -> Told {
         let was = self.parts[at].asked;
         let wanted = if action == Action::Start { State::Running } else { State::Stopped };
         let (before, tries) = self.parts[at].tried;
@@ -290,7 +290,7 @@ impl<'a> Drive<'a> {
             Err(failure) => {
                 let judged = Judged::new(State::Unknown, failure.message);
                 self.step(at, action, was, &judged, None, false);
-                return Ok(Told::Impossible);
+                return Told::Impossible;
             }
         };
         if self.settings.dry_run {
@@ -300,12 +300,12 @@ impl<'a> Drive<'a> {
             self.step(at, action, was, &judged, None, changes);
             (self.parts[at].state, self.parts[at].asked) = (wanted, Some(wanted));
             self.changed |= changes;
-            return Ok(Told::Worked);
+            return Told::Worked;
         }
-        let mut run = self.run(at, &agent, action)?;
+        let mut run = self.run(at, &agent, action);
         let mut judged = judge(agent.class, action, &run.report);
         if agent.class == Class::Systemd && judged.state == wanted {
-            let shown = self.run(at, &agent, Action::Status)?;
+            let shown = self.run(at, &agent, Action::Status);
             judged = confirm(action, &shown.report);
             run.took += shown.took;
         }
@@ -320,15 +320,15 @@ impl<'a> Drive<'a> {
             part.asked = Some(judged.state);
             part.tried = (action, 0);
         }
-        Ok(match (worked, run.report.ended) {
+        match (worked, run.report.ended) {
             (true, _) => Told::Worked,
             (_, Ended::NotRun(_)) => Told::Impossible,
             (_, Ended::Exit(_)) if judged.state == State::Failed => Told::Refused,
             _ => Told::Lost,
-        })
+        }
     }
 
-    fn run(&mut self, at: usize, agent: &Agent, action: Action) -> Result<Run, Error> {
+    fn run(&mut self, at: usize, agent: &Agent, action: Action) -> Run {
         let timeout = match action {
             Action::Start | Action::Stop => self.settings.acting,
             Action::Status | Action::Monitor | Action::Metadata => self.settings.asking,
@@ -343,7 +343,7 @@ impl<'a> Drive<'a> {
                 Err(_) if action == Action::Stop => None,
                 Err(failure) => {
                     let report = Report::silent(Ended::NotRun(failure.message));
-                    return Ok(Run { report, took: Duration::ZERO });
+                    return Run { report, took: Duration::ZERO };
                 }
             },
             Action::Status | Action::Monitor | Action::Metadata => None,
@@ -354,7 +354,7 @@ impl<'a> Drive<'a> {
         let began = Instant::now();
         let (report, signal) = self.supervisor.run(&call, lock, limits, &self.signals);
         self.signal = self.signal.or(signal);
-        Ok(Run { report, took: Instant::now().since(began) })
+        Run { report, took: Instant::now().since(began) }
     }
 
     /// The lock of a resource, not taken yet.
@@ -369,17 +369,19 @@ impl<'a> Drive<'a> {
     }
 
     /// Waits before the next try of a stop.
-    fn pause(&mut self) -> Result<(), Error> {
+    fn pause(&mut self) {
         if self.settings.dry_run {
-            return Ok(());
+            return;
         }
         let until = Instant::now() + self.settings.retry_every;
-        let waiter = Waiter::new()?;
+        let waiter = Waiter::new();
         while self.signal.is_none() && Instant::now() < until {
-            waiter.wait(&[(self.signals.as_fd(), PollFlags::POLLIN)], Some(until))?;
+            let wait = |w: &Waiter| w.wait(&[(self.signals.as_fd(), PollFlags::POLLIN)], Some(until)).is_ok();
+            if !waiter.as_ref().is_ok_and(wait) {
+                std::thread::sleep(until.since(Instant::now()).min(Duration::from_millis(100))); // as good as it gets
+            }
             self.signal = self.signals.arrived();
         }
-        Ok(())
     }
 
     fn step(

@@ -400,7 +400,7 @@ impl Watcher {
     fn until_end(&mut self, deadline: Instant, grace: Duration, leash: &OwnedFd) -> Ended {
         loop {
             self.reap();
-            match self.status.take() {
+            match self.status.clone() {
                 // Somebody else's: what it was about to do is half done, and may go on below it.
                 Some(Ended::Signal(signal)) => {
                     let left = self.end(grace);
