@@ -49,7 +49,7 @@ pub fn name(agent: &Agent, resource: &Resource) -> String {
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    /// What others read of the holder.
+    /// What others read of the holder: a line.
     note: String,
 }
 
@@ -61,7 +61,7 @@ impl Lock {
     pub fn open(folder: &Path, name: &str, note: String) -> Result<Self, Failure> {
         let file = open_lock_in(folder, &folder.join(name));
         let file = file.map_err(|f| f.hint(format!("{VARIABLE} names another folder for locks")))?;
-        Ok(Self { file, note })
+        Ok(Self { file, note: note + "\n" })
     }
 
     /// Takes it without waiting; false while another call has it.
@@ -71,8 +71,9 @@ impl Lock {
     pub fn take(&self) -> io::Result<bool> {
         let taken = try_lock(&self.file)?;
         if taken {
-            // A note that cannot be written is no reason not to act.
-            let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(self.note.as_bytes(), 0));
+            // Over what was there: to cut that off first would cost a disk a block. A note that cannot be written is no reason
+            // not to act.
+            let _ = self.file.write_all_at(self.note.as_bytes(), 0);
         }
         Ok(taken)
     }
@@ -82,7 +83,8 @@ impl Lock {
         let mut bytes = [0; NOTE];
         let read = self.file.read_at(&mut bytes, 0).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes[..read]);
-        text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+        let line = text.lines().next().unwrap_or_default();
+        line.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
     fn one_at_a_time() {
         let dir = std::env::temp_dir().join(format!("takeover-lock-{}", std::process::id()));
         let open = |note: &str| Lock::open(&dir.join("locks"), "x.lock", note.to_owned()).unwrap();
-        let (one, two) = (open("the first, process 7"), open("the\nsecond"));
+        let (one, two) = (open("the first, process 7"), open("the\tsecond"));
         assert!(one.take().unwrap() && !two.take().unwrap());
         assert_eq!(two.holder(), "the first, process 7");
         drop(one);
