@@ -211,7 +211,7 @@ fn unreadable() {
     fs::remove_file(cluster.0.join("haresources")).unwrap();
     fs::create_dir(cluster.0.join("haresources")).unwrap();
     let events = cluster.run(&["check"]).ends_with(78).events();
-    assert!(events.iter().any(|e| e["event"] == "problem" && e["what"].as_str().unwrap().contains("haresources")));
+    assert!(events.iter().any(|e| e["event"] == "problem" && e["file"].as_str().unwrap().ends_with("/haresources")));
     fs::create_dir(cluster.0.join("authkeys")).unwrap();
     cluster.run(&["authkeys"]).failed("ha-conf", 78, "unreadable-file");
 }
