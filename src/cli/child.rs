@@ -45,10 +45,23 @@ pub(crate) fn leave_all_but(keep: &[RawFd]) {
     for last in keep.iter().map(|fd| fd - 1).chain([u32::MAX]) {
         if first <= last {
             // SAFETY: no crate in use wraps the call. What is closed is owned by values that this process never drops: it
-            // is a child that ends by _exit. Before Linux 5.9 it fails, and the child holds what it inherited.
-            unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, last, 0) };
+            // is a child that ends by _exit.
+            let closed = unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, last, 0) };
+            if closed != 0 {
+                return leave_one_by_one(&keep); // before Linux 5.9
+            }
         }
         first = last.saturating_add(2);
+    }
+}
+
+/// The same by the list of what is open; where there is none the child holds what it inherited.
+fn leave_one_by_one(keep: &[u32]) {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    // Collected first: the list has a descriptor of its own, which is closed by then.
+    let open: Vec<u32> = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
+        let _ = nix::unistd::close(fd as RawFd); // a child that ends by _exit, as above
     }
 }
 

@@ -93,6 +93,11 @@ impl Output {
         (self.stream, self.queued) = (true, true);
     }
 
+    /// From now on a reader that does not read holds nothing up; what it has not read is written at the end, while it reads.
+    pub fn queue(&mut self) {
+        self.queued = true;
+    }
+
     /// As [`Output::make_stream`]; and a full disk ends nothing: the events wait for room. For whoever must not fall silent on
     /// the network; what takes an address or judges for somebody does so only if it can tell.
     pub fn make_lasting_stream(&mut self) {

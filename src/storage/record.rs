@@ -229,9 +229,19 @@ fn config(error: &ConfigError) -> Failure {
     failure
 }
 
-/// Opens a lock file in [`FOLDER`], both made where they are missing, if nobody else could have written there.
+/// Opens a lock file. One in [`FOLDER`] is made with its folder where they are missing, if nobody else could have written
+/// there.
 pub fn open_lock(file: &Path) -> Result<File, Failure> {
     let folder = Path::new(FOLDER);
+    let opened = open_lock_in(folder, file)?;
+    if file.starts_with(folder) {
+        let _ = fs::set_permissions(folder, Permissions::from_mode(0o700)); // it was ours; this is for the curious only
+    }
+    Ok(opened)
+}
+
+/// Opens a lock file. One in `folder` is made with its folder where they are missing, if nobody else could have written there.
+pub fn open_lock_in(folder: &Path, file: &Path) -> Result<File, Failure> {
     let open = || {
         let mut options = File::options();
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
@@ -247,7 +257,6 @@ pub fn open_lock(file: &Path) -> Result<File, Failure> {
     let opened = opened.map_err(|e| Failure::at(file, &e))?;
     if file.starts_with(folder) {
         trust::check_trusted(file).map_err(|e| config(&e))?;
-        let _ = fs::set_permissions(folder, Permissions::from_mode(0o700)); // it was ours; this is for the curious only
     }
     Ok(opened)
 }
