@@ -43,7 +43,7 @@ pub struct FsClaim {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse_positive, requires = "fsck")]
     pub fsck_timeout: Duration,
     /// Tell what is so, and touch nothing
-    #[arg(long, conflicts_with_all = ["dry_run", "fsck", "take_over"])]
+    #[arg(long, conflicts_with = "dry_run")]
     pub status: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -110,12 +110,19 @@ impl FsClaim {
             return Err(Failure::usage("a bind mount has no device to guard", "claim the file system itself").into());
         }
         let node = node(self.node.as_deref())?;
+        if self.guard == Kind::ScsiPr && node.split('.').next() == Some("localhost") {
+            let message = "localhost is no name to reserve a disk with: another node may have it too";
+            return Err(Failure::usage(message, "name this node: --node NAME").into());
+        }
+        // A keeper has no working directory, and what is noted has to be found from everywhere.
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let lock_file = lock_file.as_ref().map(absolute);
         let lease = match (self.guard, lease_dev) {
             (Kind::Lease, None) => {
                 return Err(Failure::usage("--guard lease needs a place for its record", "add --lease-dev PATH").into());
             }
             (Kind::Lease, Some(device)) => {
-                let mut terms = Terms::new(device, &node, *lease);
+                let mut terms = Terms::new(absolute(device), &node, *lease);
                 terms.watchdog.clone_from(watchdog);
                 terms.check().map_err(|e| Failure::usage(e.to_string(), "see --lease in the manual page"))?;
                 Some((terms, *on_lost))
@@ -131,7 +138,7 @@ impl FsClaim {
             node,
             timeout: self.timeout,
             fsck: self.fsck.then_some(self.fsck_timeout),
-            lock_file: lock_file.clone(),
+            lock_file,
             lease,
             drbd_resource: drbd_resource.clone(),
             take_over: *take_over,
@@ -233,6 +240,20 @@ mod tests {
         let (terms, on_lost) = wanted.lease.expect("terms");
         assert_eq!((terms.node.as_str(), terms.lease, on_lost), ("ha1", Duration::from_secs(10), OnLost::Release));
         assert_eq!(terms.strength(), "lease");
+        let wanted = parse("/dev/x /x --guard flock --lock-file l").expect("good");
+        assert!(wanted.lock_file.is_some_and(|f| f.is_absolute() && f.ends_with("l")));
+    }
+
+    /// A script asks with the words that it claims with.
+    #[test]
+    fn status_takes_what_a_claim_takes() {
+        for words in [
+            "/dev/x /x ext4 --fsck --fsck-timeout 1m --guard scsi-pr --take-over --status",
+            "/dev/x /x --guard lease --lease-dev /dev/y --lease 10s --on-lost kill --watchdog /dev/w --status",
+            "/dev/x /x --guard drbd --drbd-resource r0 --timeout 5s --status",
+        ] {
+            assert!(parse(words).is_ok(), "{words}");
+        }
     }
 
     #[test]
@@ -249,6 +270,8 @@ mod tests {
             "/dev/x /x --status --dry-run",
             "/dev/x /x --fsck-timeout 1s",
             "/dev/x /x --node a/b",
+            "/dev/x /x --guard scsi-pr --node localhost",
+            "/dev/x /x --guard scsi-pr --node localhost.localdomain",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }
