@@ -38,10 +38,10 @@ use crate::clock::Instant;
 /// What to do when a lease is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnLost {
-    /// Unmount; if somebody holds it, kill them and unmount
+    /// Unmount; if somebody holds it, kill them at once and unmount
     #[default]
     Release,
-    /// Kill the holders at once, and unmount
+    /// The same
     Kill,
     /// As release; if that fails, reset the machine
     Reboot,

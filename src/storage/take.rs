@@ -695,7 +695,13 @@ fn dry_run(wanted: &Wanted, here: &Here, claim: Claim, mount: bool, output: &mut
     let about = wanted.about(&here.point);
     let old = here.found.record.as_ref();
     let outcome = match claim {
-        Claim::Keep => Outcome::Got(kept(old)),
+        Claim::Keep => {
+            let bounds = (Instant::now() + wanted.timeout, wanted.timeout);
+            if let Some(cause) = old.map(|r| unkept(r, bounds)).transpose()?.flatten() {
+                return Err(claim_lost(&format!("it is mounted, but {cause}")).into());
+            }
+            Outcome::Got(kept(old))
+        }
         _ => would_get(wanted, here)?,
     };
     match outcome {
