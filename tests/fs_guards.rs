@@ -89,7 +89,7 @@ refuse() {
 echo "$me $*" >>"$state/calls"
 case $1 in
 sh-resource) [ "$2" = minor-7 ] && echo r0 ;;
-role) echo "$(role "$me")/$(role "$peer")" ;;
+role) [ -e "$state/9" ] && role "$me" || echo "$(role "$me")/$(role "$peer")" ;;
 cstate) cat "$state/cstate" 2>/dev/null || echo Connected ;;
 status)
     name=$peer
@@ -335,11 +335,15 @@ fn drbd_with_two_primaries() {
     m.run(&line).ends_with(0);
     m.run(&format!("{line} --status")).ends_with(0);
     std::fs::write(bin.path("role.ha2"), "Primary\n").unwrap();
-    let status = m.run(&format!("{line} --status"));
-    assert_eq!(status.ends_with(75).event()["claimed"], json!(false), "{status:#?}");
-    let refused = m.run(&line);
-    assert_eq!(refused.ends_with(1).event()["mounted"], json!(true), "{refused:#?}");
-    assert!(m.record("-run-m").is_some(), "fs-release knows what to give up");
+    for version in ["8.4", "9"] {
+        // The role of the peer stands beside that of this node, or in the status alone.
+        std::fs::write(bin.path(version), "").unwrap();
+        let status = m.run(&format!("{line} --status"));
+        assert_eq!(status.ends_with(75).event()["claimed"], json!(false), "{status:#?}");
+        let refused = m.run(&line);
+        assert_eq!(refused.ends_with(1).event()["mounted"], json!(true), "{refused:#?}");
+        assert!(m.record("-run-m").is_some(), "fs-release knows what to give up");
+    }
     std::fs::remove_file(bin.path("role.ha2")).unwrap();
     std::fs::write(bin.path("cstate"), "StandAlone\n").unwrap();
     assert_eq!(m.run(&format!("{line} --status")).ends_with(0).event()["strength"], json!("advisory"), "as it is now");

@@ -531,6 +531,25 @@ mod tests {
         assert!(!before(u64::MAX).is_followed_by(0));
     }
 
+    /// On a server that other machines share the line in the file tells.
+    #[test]
+    fn a_lock_that_the_server_lost() {
+        let path = std::env::temp_dir().join(format!("keeper-lock-{}", std::process::id()));
+        let me = Who { node: "ha1".into(), process: Some(Process { pid: 5, start: 7 }) };
+        let (_, lock) = flock::acquire(&path, "/dev/x", &me, None).expect("asks");
+        let mut lock = Locked::new(lock.expect("a lock"), &path, me.clone());
+        assert_eq!((lock.next(), lock.lost()), (None, None), "here no server can lose it");
+        lock.server = Some(me);
+        assert_eq!(lock.lost(), None, "not due yet");
+        lock.look = Instant::now();
+        assert_eq!(lock.lost(), None, "it is ours");
+        std::fs::write(&path, "{\"node\":\"ha2\"}").expect("writes");
+        assert_eq!(lock.lost(), None, "not due again yet");
+        lock.look = Instant::now();
+        assert!(lock.lost().is_some());
+        let _ = std::fs::remove_file(&path);
+    }
+
     /// What came with the first line, what comes later, and the end.
     #[test]
     fn what_a_keeper_tells() {

@@ -69,13 +69,7 @@ pub fn acquire(
     standing: Option<Option<Who>>,
 ) -> Result<(Outcome, Option<File>), Failure> {
     let lock = open_lock(file)?;
-    let mut locked = try_lock(&lock).map_err(|e| Failure::at(file, &e))?;
-    if !locked {
-        // It may have been somebody who only looks.
-        std::thread::sleep(SECOND_TRY);
-        locked = try_lock(&lock).map_err(|e| Failure::at(file, &e))?;
-    }
-    if !locked {
+    if !try_twice(&lock, pause).map_err(|e| Failure::at(file, &e))? {
         return Ok((Outcome::Held(held(&lock, file)), None));
     }
     let before = read(&lock).map_err(|e| Failure::at(file, &e))?;
@@ -119,6 +113,19 @@ pub fn meanwhile(holder: Option<String>) -> Held {
     Held { holder, cause, hint: Some("fs-release MOUNTPOINT first, then claim it again".to_owned()) }
 }
 
+/// As `try_lock`; but who has it may be somebody who only looks.
+fn try_twice(lock: &File, pause: impl FnOnce()) -> io::Result<bool> {
+    if try_lock(lock)? {
+        return Ok(true);
+    }
+    pause();
+    try_lock(lock)
+}
+
+fn pause() {
+    std::thread::sleep(SECOND_TRY);
+}
+
 fn read(lock: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; LONGEST];
     let length = lock.read_at(&mut bytes, 0)?;
@@ -141,7 +148,7 @@ pub fn holder(file: &Path) -> Result<Option<Held>, Failure> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         lock => lock.map_err(|e| Failure::at(file, &e))?,
     };
-    let free = try_lock(&lock).map_err(|e| Failure::at(file, &e))?;
+    let free = try_twice(&lock, pause).map_err(|e| Failure::at(file, &e))?;
     Ok((!free).then(|| held(&lock, file)))
 }
 
@@ -198,6 +205,18 @@ mod tests {
             let (third, held) = acquire(file, "/dev/x", &who("ha2", 6), None).expect("asks");
             assert!(matches!(third, Outcome::Got(_)));
             assert!(still(&held.expect("a lock"), &who("ha1", 5)).is_err(), "another has it now");
+        });
+    }
+
+    /// Somebody who only looks is no holder.
+    #[test]
+    fn a_look_is_no_claim() {
+        with_file("look", |file| {
+            let looks = open_lock(file).expect("opens");
+            let claims = open_lock(file).expect("opens");
+            assert!(try_lock(&looks).expect("locks"));
+            assert!(!try_twice(&claims, || ()).expect("asks"), "it stays");
+            assert!(try_twice(&claims, || drop(looks)).expect("asks"), "it was a look");
         });
     }
 
