@@ -286,9 +286,11 @@ impl Decider {
         for n in self.cluster.others() {
             let peer = &self.peers[n];
             let Some(entry) = peer.entry(group) else { continue };
-            // It does not hear us: nothing will make it let go, and what it claims it will take.
+            // It does not hear us: nothing will make it let go, and what it claims it will take. One that has just come
+            // back says so of the past.
+            let settled = peer.came.is_none_or(|came| self.now.since(came) >= self.cluster.deadtime);
             if entry.mark.occupies() && !peer.hears(me) && entry.mark != Mark::Releases {
-                return Some((n, Some("does not hear us")));
+                return Some((n, settled.then_some("does not hear us")));
             }
             if !entry.mark.keeps() {
                 continue;
