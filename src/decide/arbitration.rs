@@ -162,6 +162,10 @@ impl Decider {
     /// Whether we may have anything at all.
     pub(super) fn judge_ourselves(&mut self) {
         let now = self.now;
+        let reached = self.reached().unwrap_or(0);
+        for peer in self.peers.iter_mut().filter(|p| p.state == NodeState::Up) {
+            peer.arbiters = peer.report.as_ref().and_then(|r| r.pings).unwrap_or(0).max(reached);
+        }
         self.worse = self.is_worse().then(|| self.worse.unwrap_or(now));
         let alone = self.alone_because();
         self.alone = alone.as_ref().map(|_| self.alone.unwrap_or(now));

@@ -173,25 +173,16 @@ impl Decider {
         match what {
             What::Node { node, is, silent, deadtime } => {
                 let Some(n) = self.other(&node) else { return };
-                let reached = self.reached().unwrap_or(0);
                 let peer = &mut self.peers[n];
                 peer.deadtime = deadtime.or(peer.deadtime);
                 peer.becomes(is, silent, now, &self.trigger);
                 if is == NodeState::Late {
                     self.prepare(n);
                 }
-                if is == NodeState::Up {
-                    let peer = &mut self.peers[n];
-                    peer.arbiters = peer.report.as_ref().and_then(|r| r.pings).unwrap_or(0).max(reached);
-                }
             }
             What::Beat { node, status, generation, number, voice } => {
                 let Some(n) = self.other(&node) else { return };
-                let reached = self.reached().unwrap_or(0);
-                let peer = &mut self.peers[n];
-                if peer.says((generation, number), &status, voice, &self.trigger) {
-                    peer.arbiters = peer.report.as_ref().and_then(|r| r.pings).unwrap_or(0).max(reached);
-                }
+                self.peers[n].says((generation, number), &status, voice, &self.trigger);
             }
             What::Restarted { node } => {
                 if let Some(n) = self.other(&node) {
