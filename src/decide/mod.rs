@@ -212,7 +212,7 @@ impl Decider {
                 }
                 self.generation = generation;
                 self.sent = Some(at);
-                self.said = None;
+                (self.said, self.active) = (None, false);
             }
             What::Sent => (self.sent, self.quiet) = (Some(at), 0),
             What::Ping { host, up, began } => {
@@ -222,7 +222,8 @@ impl Decider {
             }
             What::Found(group) => {
                 if let Some(g) = self.cluster.group(&group) {
-                    self.mine[g].own = Own::Held;
+                    self.mine[g].own = Own::Stuck(now);
+                    self.mine[g].why = "it runs here since before, and could not be stopped".to_owned();
                 }
             }
             What::Ready => self.ready = true,
