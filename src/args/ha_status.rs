@@ -8,7 +8,7 @@ use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool};
 use crate::node::rows;
 
-/// Print what this node thinks of the cluster: who is up, which group is where, and why
+/// Print who is up, which group is where, and why
 #[derive(Parser, Clone, Debug)]
 #[command(name = "ha-status", version)]
 pub struct HaStatus {
