@@ -193,6 +193,11 @@ impl Decider {
                     peer.arbiters = peer.report.as_ref().and_then(|r| r.pings).unwrap_or(0).max(reached);
                 }
             }
+            What::Restarted { node } => {
+                if let Some(n) = self.other(&node) {
+                    self.peers[n].begins_anew(now);
+                }
+            }
             What::Message { .. } => {}
             What::Link { node, medium, is } => {
                 if let Some(n) = self.other(&node) {

@@ -97,6 +97,12 @@ impl Peer {
         is == NodeState::Dead
     }
 
+    /// It has started again: what it said before is over.
+    pub fn begins_anew(&mut self, now: Instant) {
+        (self.report, self.classic, self.foreign) = (None, false, false);
+        self.came = Some(now);
+    }
+
     /// It was heard. Returns whether that was news: not a heartbeat of the past.
     pub fn says(&mut self, mark: (u64, u64), status: &str, voice: Voice, source: &str) -> bool {
         if mark <= self.mark && mark.0 != 0 {

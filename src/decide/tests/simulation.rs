@@ -440,7 +440,12 @@ impl World {
         if mark <= ear.mark || ear.gone == Some(message.generation) {
             return Ok(());
         }
+        let restarted = ear.mark.0 != 0 && mark.0 > ear.mark.0;
         ear.mark = mark;
+        if restarted {
+            self.think(n, What::Restarted { node: format!("n{from}") })?;
+        }
+        let ear = &mut self.nodes[n].ears[from];
         if message.leaves {
             ear.gone = Some(message.generation);
             return self.becomes(n, from, NodeState::Left);
