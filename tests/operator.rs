@@ -88,9 +88,16 @@ fn what_keeps_an_order_from_being_done() {
     order(&node, "ha-failback", &["all"]).ends_with(64);
     assert!(node.run("scripts/hb_standby", &["--help"]).ends_with(0).stdout.contains("hb_standby"));
     let start = rows(&[MINE]);
-    node.start(&start, &(start.clone() + &answered("giving up 192.0.2.10 is not done: it stays")), "");
+    node.start(
+        &start,
+        &(start.clone() + &answered("giving up 192.0.2.10 is not done: it stays\",\"giving up x is not done: y")),
+        "",
+    );
     let run = order(&node, "ha-standby", &["--wait", "20s"]);
-    assert_eq!(run.ends_with(1).stderr, "ha-standby: giving up 192.0.2.10 is not done: it stays\n");
+    assert_eq!(
+        run.ends_with(1).stderr,
+        "ha-standby: giving up 192.0.2.10 is not done: it stays; giving up x is not done: y\n"
+    );
     // Nobody reads: the pipe is there, and the process, and neither holds us up.
     fs::remove_file(node.dir.join("run/events")).unwrap();
     node.run("mkfifo", &["run/events"]).ends_with(0);
