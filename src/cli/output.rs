@@ -135,6 +135,12 @@ impl Output {
         self.failed.push(target.to_owned());
     }
 
+    /// Puts these words on the first line, whatever the format: what a monitoring system shows of a check.
+    pub fn summarize(&mut self, words: &str) {
+        self.hold_back();
+        self.note_failed(words);
+    }
+
     /// Prints the summary and what was held back, if anything was.
     pub fn finish(&mut self) -> Result<(), OutputError> {
         let Some(held) = self.held.take() else { return Ok(()) };
