@@ -2,7 +2,7 @@
 //!
 //! Each node is a process namespace of its own, so that killing its first process kills all of it while its kernel, and
 //! the addresses in it, live on.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/hosts.rs"]
 mod hosts;
@@ -100,7 +100,9 @@ impl<'a> Node<'a> {
             let head: String = line.chars().take(80).collect();
             line.contains(&mark) && head.contains(word) && !head.starts_with("unshare") && !head.contains("lab run")
         };
-        pids.filter(wanted).min()
+        // The parts' own shells have the command line of the first one.
+        let first = |pid: &i32| !word.contains("ha-node") || inside(*pid) == Some(1);
+        pids.filter(wanted).find(first)
     }
 
     fn ask(&self, words: &[&str]) {
@@ -268,15 +270,18 @@ fn whatever_part_dies_one_node_has_the_group_and_nothing_is_left() {
 }
 
 /// The pid that a process of the node has outside of its namespace.
-fn outside(node: &Node, inside: i32) -> Option<i32> {
-    let shell = node.pid("/ha-node ")?;
-    let space = std::fs::read_link(format!("/proc/{shell}/ns/pid")).ok()?;
+fn outside(node: &Node, pid: i32) -> Option<i32> {
+    let space = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let wanted = space(node.pid("/ha-node ")?);
     let pids = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| std::fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|s| s == space)).find(|pid| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find(|l| l.starts_with("NSpid:")).unwrap_or_default();
-        line.split_whitespace().next_back() == Some(inside.to_string().as_str())
-    })
+    pids.filter(|p| space(*p) == wanted).find(|p| inside(*p) == Some(pid))
+}
+
+/// The pid that a process has in its own namespace.
+fn inside(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|l| l.starts_with("NSpid:"))?;
+    line.split_whitespace().next_back()?.parse().ok()
 }
 
 #[test]

@@ -125,6 +125,11 @@ impl Output {
         Value::Object(self.object(event, Instant::now())).to_string()
     }
 
+    /// Counts an event that was printed elsewhere, as [`Output::json`] wrote it.
+    pub fn count(&mut self) {
+        self.seq = self.seq.wrapping_add(1);
+    }
+
     /// Keeps every line back until [`Output::finish`], which prints a summary first, as mon expects of its monitors.
     pub fn hold_back(&mut self) {
         self.held = Some(Vec::new());

@@ -41,6 +41,7 @@ impl Decider {
                     return Err(format!("{name} has not said yet what it has"));
                 }
                 NodeState::Up | NodeState::Late => {}
+                NodeState::Unknown | NodeState::Dead if self.mine[g].freed.is_some() => {}
                 NodeState::Unknown => return Err(format!("{name} was not heard, and may be there")),
                 NodeState::Dead => dead.push(n),
             }
@@ -52,9 +53,10 @@ impl Decider {
         for n in dead {
             words.push(self.may_take_from(g, n)?);
         }
-        Ok(match words.is_empty() {
-            true => "nobody has it, and the group prefers this node".to_owned(),
-            false => words.join(", "),
+        Ok(match (words.is_empty(), self.mine[g].freed) {
+            (true, Some(n)) => format!("{} has given it up", self.cluster.name(n)),
+            (true, None) => "nobody has it, and the group prefers this node".to_owned(),
+            (false, _) => words.join(", "),
         })
     }
 
@@ -90,7 +92,7 @@ impl Decider {
         }
         if self.arbiters.exist() {
             let fell_silent = peer.heard.or(self.began).unwrap_or(self.now);
-            if !self.arbiters.confirm(fell_silent) {
+            if !self.arbiters.confirm(fell_silent, self.now) {
                 return Err(format!(
                     "{name} is dead as seen from here, but no ping node has answered since: it may be us"
                 ));
@@ -193,8 +195,7 @@ impl Decider {
         }
         let fell_silent = other.heard?;
         // Arbiters that nobody reached while both lived tell nothing.
-        let of_late = Instant::at(self.now.since_boot().saturating_sub(self.cluster.deadtime));
-        let cut_off = other.arbiters > 0 && self.arbiters.deny(fell_silent.max(of_late));
+        let cut_off = other.arbiters > 0 && self.arbiters.deny(fell_silent);
         cut_off.then(|| (sure, "neither the other node nor any ping node answers: it is we who are cut off".to_owned()))
     }
 

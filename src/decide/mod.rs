@@ -123,7 +123,7 @@ impl Decider {
         let mine = cluster.groups.iter().map(|_| Mine::default()).collect();
         let shown = cluster.groups.iter().map(|_| ("unknown", None)).collect();
         Self {
-            arbiters: Arbiters::new(&cluster.pings),
+            arbiters: Arbiters::new(&cluster.pings, cluster.keepalive),
             cluster,
             now: Instant::at(Duration::ZERO),
             began: None,
@@ -182,7 +182,11 @@ impl Decider {
             }
             What::Beat { node, status, generation, number, voice } => {
                 let Some(n) = self.other(&node) else { return };
+                let before: Vec<_> = self.cluster.groups.iter().map(|group| self.peers[n].entry(group)).collect();
                 self.peers[n].says((generation, number), &status, voice, &self.trigger);
+                for (g, before) in before.into_iter().enumerate() {
+                    self.freed(g, n, before);
+                }
             }
             What::Restarted { node } => {
                 if let Some(n) = self.other(&node) {
@@ -374,8 +378,8 @@ impl Decider {
         for _ in 0..self.mine.len() * 4 + 2 {
             let placed = self.placement();
             let mut moved = false;
-            for g in 0..self.mine.len() {
-                moved |= self.step(g, placed[g]);
+            for (g, place) in placed.into_iter().enumerate() {
+                moved |= self.step(g, place);
             }
             self.say();
             if !moved {

@@ -143,7 +143,8 @@ impl Desk<'_> {
         }
         match (&mut self.orders, &decision.action) {
             (Some(orders), Action::Reply(_) | Action::Send(_) | Action::Order { .. }) => {
-                orders.push(&self.output.json(event))
+                orders.push(&self.output.json(event));
+                self.output.count();
             }
             _ => self.output.emit(event)?,
         }

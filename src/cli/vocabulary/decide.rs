@@ -54,7 +54,7 @@ pub(super) const EVENTS: &[EventDoc] = &[
         name: "reply",
         tools: TOOLS,
         doc: "A reply of hb-listen, passed on.",
-        fields: &["node", "why", "message", "first_seq", "last_seq", "cause", "because"],
+        fields: &["node", "why", "message", "first_seq", "last_seq"],
     },
     EventDoc {
         name: "fence",
