@@ -190,10 +190,11 @@ impl Decider {
             return few.then(|| (sure, "fewer than half of the nodes are here".to_owned()));
         }
         let other = &self.peers[self.cluster.others().next()?];
-        if other.alive() || other.state == NodeState::Left || !self.arbiters.exist() {
+        if other.alive() || !self.arbiters.exist() {
             return None;
         }
-        let fell_silent = other.heard?;
+        // A node that has left may come back on the other side of a cut.
+        let fell_silent = if other.state == NodeState::Left { other.since } else { other.heard }?;
         // Arbiters that nobody reached while both lived tell nothing.
         let cut_off = other.arbiters > 0 && self.arbiters.deny(fell_silent);
         cut_off.then(|| (sure, "neither the other node nor any ping node answers: it is we who are cut off".to_owned()))

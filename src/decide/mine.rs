@@ -254,12 +254,15 @@ impl Decider {
             self.release(g, cause);
             return true;
         }
-        if std::mem::take(&mut self.mine[g].contested) && self.rival(g).is_none() {
-            let action = Action::Announce { group: self.cluster.groups[g].id.clone() };
+        // Somebody who is stopping it has announced its addresses, too, and clients may have believed that.
+        let group = &self.cluster.groups[g];
+        let has = |n: NodeId| self.peers[n].entry(group).is_some_and(|e| e.mark.occupies() && e.mark != Mark::Claims);
+        let contested = self.cluster.others().any(has);
+        if std::mem::replace(&mut self.mine[g].contested, contested) && !contested {
+            let action = Action::Announce { group: group.id.clone() };
             let because = self.reasons();
             self.decide(action, "another node had it, too, and let go".to_owned(), because);
         }
-        self.mine[g].contested = self.rival(g).is_some();
         if self.mine[g].own == Own::Held {
             self.mine[g].why = "it is here".to_owned();
         }
