@@ -408,3 +408,41 @@ fn five_nodes_with_two_spares_follow_the_order_of_the_configuration() {
     nodes[2].start();
     table(&nodes, ["n1", "n2", "n3"], "all are back");
 }
+
+#[test]
+fn with_a_fencing_device_nothing_is_taken_before_it_was_done() {
+    let lab = two();
+    let (mut a, mut b) = pair(&lab);
+    let device = b.path("device");
+    std::fs::write(&device, format!("#!/bin/sh\necho \"$@\" >>{0}.log; [ -e {0}.works ]\n", device)).unwrap();
+    support_mode(Path::new(&device), 0o755);
+    for node in [&a, &b] {
+        let ha_cf = node.dir.join("ha.d/ha.cf");
+        let text = std::fs::read_to_string(&ha_cf).unwrap();
+        std::fs::write(&ha_cf, format!("{text}stonith_host * {device} secret\n")).unwrap();
+    }
+    a.start();
+    b.start();
+    settled(&[&a, &b], VIP, "ha1");
+    a.kill();
+    let asked = || std::fs::read_to_string(format!("{device}.log")).unwrap_or_default();
+    eventually("the device is asked", || asked() == "secret off ha1\n");
+    eventually("the address is gone with its lease", || !a.has(VIP));
+    assert!(!b.has(VIP) && b.decided("acquire") == 0, "{}", b.log());
+    std::fs::write(format!("{device}.works"), "").unwrap();
+    let fence = |words: &[&str]| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/ha-fence");
+        let bin = tool("ha-conf").parent().unwrap().to_owned();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        b.host.command(script).args(["--ha-d", &b.path("ha.d")]).args(words).env("PATH", path).status().unwrap().code()
+    };
+    assert_eq!(fence(&["--node", "ha1"]), Some(0));
+    assert_eq!(fence(&["--node", "ha1; reboot"]), Some(64));
+    assert_eq!(fence(&["--node", "ha1", "--action", "explode"]), Some(64));
+    // Asked again after half a minute, or told by whoever has done it.
+    let pipe = std::fs::File::options().read(true).write(true).open(b.dir.join("run/events")).unwrap();
+    let mut done = b.host.tool("ha-event");
+    done.args(["--tool", "ha-node", "done", "action=fence", "node=ha1", "status=0"]).stdout(Stdio::from(pipe));
+    assert!(done.status().unwrap().success());
+    settled(&[&a, &b], VIP, "ha2");
+}
