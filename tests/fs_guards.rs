@@ -135,6 +135,14 @@ fn drbd_is_promoted_before_and_demoted_after() {
         let refused = claim(&b, more);
         assert_eq!((&refused.ends_with(1).event()["holder"], b.mounted("/run/m")), (&json!("ha1"), None), "{more}");
     }
+    // The claim is what DRBD says, not what was noted.
+    let status = |m: &Machine| claim(m, "--status");
+    assert_eq!(status(&a).ends_with(0).event()["claimed"], json!(true));
+    std::fs::write(bin.path("role.ha1"), "Secondary\n").unwrap();
+    let lost = status(&a);
+    assert_eq!(lost.ends_with(75).event()["claimed"], json!(false));
+    assert!(lost.event()["cause"].as_str().unwrap().contains("not primary"), "{lost:#?}");
+    std::fs::write(bin.path("role.ha1"), "Primary\n").unwrap();
     let released = a.run("fs-release /run/m");
     assert_eq!(event(released.ends_with(0), "released")["changed"], json!(true));
     assert_eq!((role("ha1").as_str(), a.record("-run-m")), ("Secondary\n", None));

@@ -576,22 +576,50 @@ pub fn status(wanted: &Wanted, output: &mut Output) -> Result<Answer, Error> {
         say(false, false, "something else is mounted there", output)?;
         return Ok(Answer::No);
     };
-    let kept = match &record {
-        Some(r) if r.guard.has_keeper() => here.found.keeper,
-        Some(_) => true,
-        None => wanted.guard == Kind::None,
+    let gone = match &record {
+        Some(r) if r.guard.has_keeper() && !here.found.keeper => {
+            Some("its keeper is gone, and its claim with it: fs-claim takes it again".to_owned())
+        }
+        Some(r) if r.guard.has_keeper() => None,
+        Some(r) => lost(r, (deadline, wanted.timeout))?,
+        None if wanted.guard == Kind::None => None,
+        None => Some("it was not claimed by fs-claim".to_owned()),
     };
-    let cause = match (&record, kept, mounted.read_only() && !wants_read_only(&wanted.options)) {
-        (.., true) => "it is mounted, but can only be read",
-        (Some(_), false, _) => "it is mounted, but its keeper is gone, and its claim with it: fs-claim takes it again",
-        (None, false, _) => "it is mounted, but was not claimed by fs-claim",
-        (_, true, _) => "it is mounted",
+    let wrong = match mounted.read_only() && !wants_read_only(&wanted.options) {
+        true => Some("it can only be read".to_owned()),
+        false => None,
     };
-    say(true, kept, cause, output)?;
-    if cause != "it is mounted" {
-        return Ok(Answer::CannotTell);
+    let claimed = gone.is_none();
+    match gone.or(wrong) {
+        Some(but) => {
+            say(true, claimed, &format!("it is mounted, but {but}"), output)?;
+            Ok(Answer::CannotTell)
+        }
+        None => {
+            say(true, claimed, "it is mounted", output)?;
+            Ok(Answer::Yes)
+        }
     }
-    Ok(Answer::Yes)
+}
+
+/// Why a claim that no process holds is not this node's any more: who keeps it is asked, for what was noted may be long ago.
+fn lost(record: &Record, bounds: (Instant, Duration)) -> Result<Option<String>, Failure> {
+    let Some(object) = &record.object else { return Ok(None) };
+    match record.guard {
+        Kind::None | Kind::Flock | Kind::Lease => Ok(None),
+        Kind::Drbd => {
+            let resource = drbd::Resource::find(Some(object), Path::new(&record.device), bounds.0, bounds.1)?;
+            Ok((!resource.roles()?.primary).then(|| format!("{object} is not primary here")))
+        }
+        Kind::ScsiPr => {
+            let look = scsi_pr::Order::Look { take_over: false };
+            Ok(match scsi_pr::ask(Path::new(object), &record.node, look, bounds)? {
+                Outcome::Got(got) if !got.changed => None,
+                Outcome::Got(_) => Some("the disk is not reserved for this node any more".to_owned()),
+                Outcome::Held(held) => Some(held.cause),
+            })
+        }
+    }
 }
 
 #[cfg(test)]
