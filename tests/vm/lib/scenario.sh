@@ -99,3 +99,24 @@ sum() {
 blocks_changed() {
     cmp -l "$1" "$2" 2>/dev/null | awk '{ block[int(($1 - 1) / 4096)] } END { n = 0; for (b in block) n++; print n }'
 }
+
+# Text of one field of the event that was said last with that name, or of any.
+field() { # FIELD [EVENT]
+    printf '%s\n' "$said" | grep "\"event\":\"${2-}" | sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p" | tail -n 1
+}
+
+# Two writers on /srv/data of a machine: rows, each noted in /run/acknowledged once it is on the disk, and pages that are
+# dirty at any time. They end with their first error.
+start_writers() { # NAME
+    expect 0 "$1" '
+        rm -f /run/acknowledged /run/rows /run/bulk
+        (n=0
+            while n=$((n + 1)) && echo "row $n" >>/srv/data/rows && sync /srv/data/rows; do
+                echo "row $n" >>/run/acknowledged
+            done
+            echo ended >/run/rows) >/dev/null 2>&1 &
+        (while dd if=/dev/urandom of=/srv/data/bulk bs=64k count=64 conv=notrunc; do sleep 0.1; done
+            echo ended >/run/bulk) >/dev/null 2>&1 &
+        sleep 8; wc -l </run/acknowledged'
+    say "$1: writes; $said rows are acknowledged so far"
+}
