@@ -158,6 +158,10 @@ fn drbd_is_promoted_before_and_demoted_after() {
     outdated.failed("fs-claim", 69, "drbd");
     assert!(outdated.event()["message"].as_str().unwrap().contains("UpToDate"), "{outdated:#?}");
     std::fs::remove_file(bin.path("outdated")).unwrap();
+    std::fs::write(bin.path("cstate"), "StandAlone\n").unwrap();
+    for more in ["", "--dry-run"] {
+        claim(&b, more).failed("fs-claim", 69, "split-brain");
+    }
     std::fs::write(bin.path("cstate"), "WFConnection\n").unwrap();
     assert_eq!(event(claim(&b, "").ends_with(0), "claimed")["strength"], json!("advisory"));
     b.run("fs-release /run/m").ends_with(0);

@@ -118,14 +118,33 @@ impl Resource {
         roles.ok_or_else(|| Failure::unavailable("drbd", message).hint(format!("drbdadm up {}", self.name)))
     }
 
+    /// The states of its connections; none where drbdadm does not tell.
+    fn connections(&self) -> Result<Vec<String>, Failure> {
+        let ran = self.drbdadm(&["cstate", &self.name])?;
+        let states = ran.stdout.split_whitespace().filter(|_| ran.status == 0);
+        Ok(states.map(str::to_owned).collect())
+    }
+
+    /// Refuses to make it primary where it has given its peers up. After a split brain DRBD would do it, whichever data
+    /// counts, and the two would part further.
+    fn stands_alone(&self) -> Result<(), Failure> {
+        let states = self.connections()?;
+        if states.is_empty() || states.iter().any(|s| s != "StandAlone") {
+            return Ok(());
+        }
+        let name = &self.name;
+        let message = format!("{name} stands alone, after a split brain or by order: its data may not be what counts");
+        let hint = format!("drbdadm connect {name}; where the data has to go that is here: with --discard-my-data");
+        Err(Failure::unavailable("split-brain", message).hint(hint))
+    }
+
     /// What the claim is worth: with the connection gone a peer could be primary too.
     fn strength(&self) -> Result<(&'static str, String), Failure> {
-        let ran = self.drbdadm(&["cstate", &self.name])?;
-        let states: Vec<&str> = ran.stdout.split_whitespace().collect();
+        let states = self.connections()?;
         // While it synchronizes it is connected; DRBD 9 calls all of that Connected.
         let apart = ["StandAlone", "Disconnecting", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure"];
         let apart = [&apart[..], &["ProtocolError", "TearDown", "WFConnection", "Connecting"]].concat();
-        match ran.status == 0 && !states.is_empty() && !states.iter().any(|s| apart.contains(s)) {
+        match !states.is_empty() && !states.iter().any(|s| apart.contains(&s.as_str())) {
             true => Ok(("enforced", "the peer is connected, and cannot become primary".to_owned())),
             false => {
                 let cause = "the peer is not connected, and could be primary too: fence it".to_owned();
@@ -144,6 +163,7 @@ impl Resource {
             return Ok(Outcome::Held(self.held(None)));
         }
         if !before.primary {
+            self.stands_alone()?;
             let ran = self.drbdadm(&["primary", &self.name])?;
             if ran.status != 0 {
                 return match another(&ran.words) {
@@ -166,6 +186,9 @@ impl Resource {
         let now = self.roles()?;
         if now.peer_primary && !now.primary {
             return Ok(Outcome::Held(self.held(None)));
+        }
+        if !now.primary {
+            self.stands_alone()?;
         }
         let (strength, cause) = self.strength()?;
         Ok(Outcome::Got(Got { strength: strength.to_owned(), cause, changed: !now.primary }))
