@@ -169,14 +169,18 @@ const OWN: &[&str] = &[
          watchdog resets a machine that cannot renew it; enforced, by the storage itself. --guard flock holds a lock file, \
          and on a file system that is not shared excludes others on this machine only. --guard lease keeps a record on a \
          small file or block device that all nodes reach. --guard drbd makes the resource primary, and fs-release makes it \
-         secondary; while the peer is not connected that is advisory. --guard scsi-pr registers this node with the disk and \
+         secondary; while the peer is not connected that is advisory. A resource that stands alone, as after a split brain or \
+         after drbdadm disconnect, is not made primary (status 69): which data counts is for a person to say. --guard scsi-pr registers this node with the disk and \
          reserves it, write exclusive for registrants only: the disk then refuses the writes of all others. \
          --take-over preempts another node and aborts its commands. The key of a registration is made of the \
-         node's name; a node registers anew each time.",
+         node's name; a node registers anew each time. A node that lost its reservation keeps its mount: what it writes is \
+         refused by the disk, but a program sees that only when it syncs, and --status tells of it (status 75); \
+         fs-release ends the mount.",
     "A lock or a lease is held by a keeper, a process that this command leaves behind (fs-keeper in a list of \
          processes). It ends when the file system is gone, by fs-release or by umount. SIGTERM makes it unmount and end; \
          while the mount is in use it stays. When a lease is lost it does what --on-lost says: release unmounts, and where \
-         somebody holds the mount kills them; kill does so at once; reboot resets the machine where neither helps. It \
+         somebody holds the mount kills them; kill does so at once; reboot resets the machine where neither helps. Where another node \
+         may have it already, see below. It \
          writes the event lost, and what it did, to the system's log. Do not start it from a service that kills all \
          processes of its group when it stops.",
     "A keeper that is killed takes its lock with it, while the mount stays. Called again, this command then takes the \

@@ -20,7 +20,7 @@ use super::device::Device;
 use super::guard::{Got, Held, Outcome, failure_to_json, flock};
 use super::holders::plan::Plan;
 use super::lease::{self, Acquired, News, Terms};
-use super::mount::remains;
+use super::mount::{remains, shut_down};
 use super::mountinfo::{Mount, Table};
 use super::news::{About, log};
 use super::process::Process;
@@ -314,14 +314,31 @@ impl Keeping<'_> {
     }
 
     fn on_lost(&self) {
-        let Hold::Lease(_, on_lost) = &self.hold else { return };
+        let Hold::Lease(keeper, on_lost) = &self.hold else { return };
+        match remedy(*on_lost, keeper.over(), keeper.guarded()) {
+            Remedy::Unmount => {}
+            Remedy::ShutDown => {
+                // Where a file system cannot be shut down, what it has in memory is written now: no other way is better.
+                if let Err(e) = shut_down(&self.post.mountpoint, Instant::now() + ATTEMPT) {
+                    let cause = format!("another node may have it, and what is in memory may be written: {e}");
+                    log(&self.post.about.lost(&cause));
+                }
+            }
+            Remedy::Reset => self.reset("another node may have it: the machine is reset"),
+        }
         let at_once: Option<Plan> = "KILL,1s".parse().ok();
         let gone = (*on_lost != OnLost::Kill && self.unmount(None)) || self.unmount(at_once);
         if !gone && *on_lost == OnLost::Reboot {
-            log(&self.post.about.lost("it cannot be unmounted: the machine is reset"));
-            // At once and without writing anything back: what is written now could be another node's.
-            let _ = reboot(RebootMode::RB_AUTOBOOT);
+            self.reset("it cannot be unmounted: the machine is reset");
         }
+    }
+
+    /// At once and without writing anything back: what is written now could be another node's.
+    fn reset(&self, cause: &str) {
+        log(&self.post.about.lost(cause));
+        // An orderly reboot first asks disks to write what they have in their caches, and waits for one that hangs.
+        let _ = std::fs::write("/proc/sysrq-trigger", "b");
+        let _ = reboot(RebootMode::RB_AUTOBOOT);
     }
 
     /// Gives the claim up and forgets it, unless somebody is at it who does so.
@@ -339,6 +356,25 @@ impl Keeping<'_> {
     }
 }
 
+/// What a mount whose lease was lost needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// Nobody else has it yet: what is in memory may still be written.
+    Unmount,
+    /// Somebody else may have it: nothing may be written, so that an unmount, which writes, comes second.
+    ShutDown,
+    /// The same, where a reset was asked for, or a watchdog should have done it: nothing writes less.
+    Reset,
+}
+
+fn remedy(on_lost: OnLost, over: bool, watchdog: bool) -> Remedy {
+    match (over, watchdog || on_lost == OnLost::Reboot) {
+        (false, _) => Remedy::Unmount,
+        (true, false) => Remedy::ShutDown,
+        (true, true) => Remedy::Reset,
+    }
+}
+
 fn forget(mountpoint: &Path) {
     let Some(place) = Place::try_lock(mountpoint) else { return };
     let me = Process::of(std::process::id() as i32);
@@ -346,5 +382,22 @@ fn forget(mountpoint: &Path) {
         && record.keeper == me
     {
         let _ = place.remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unmount_writes() {
+        for on_lost in [OnLost::Release, OnLost::Kill, OnLost::Reboot] {
+            for watchdog in [true, false] {
+                assert_eq!(remedy(on_lost, false, watchdog), Remedy::Unmount, "in time: {on_lost:?}");
+                let reset = watchdog || on_lost == OnLost::Reboot;
+                assert_eq!(remedy(on_lost, true, watchdog) == Remedy::Reset, reset, "too late: {on_lost:?}");
+                assert_ne!(remedy(on_lost, true, watchdog), Remedy::Unmount, "too late: {on_lost:?}");
+            }
+        }
     }
 }
