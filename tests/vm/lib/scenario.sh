@@ -27,6 +27,11 @@ begin() {
 
 fail() {
     say "FAILED: $*"
+    # What each machine is at, for whoever looks for the cause.
+    for pid in *.pid; do
+        printf 'info status\ninfo registers\n' |
+            timeout 5 socat -t 2 - "UNIX-CONNECT:${pid%.pid}.monitor" >"${pid%.pid}.state" 2>&1
+    done
     exit 1
 }
 
@@ -35,6 +40,7 @@ on() {
     on_began=$(now)
     said=$(vm run "$@")
     on_status=$?
+    # shellcheck disable=SC2034 # for scenarios
     took=$(($(now) - on_began))
     return "$on_status"
 }
@@ -105,18 +111,22 @@ field() { # FIELD [EVENT]
     printf '%s\n' "$said" | grep "\"event\":\"${2-}" | sed -n "s/.*\"$1\":\"\\([^\"]*\\)\".*/\\1/p" | tail -n 1
 }
 
-# Two writers on /srv/data of a machine: rows, each noted in /run/acknowledged once it is on the disk, and pages that are
-# dirty at any time. They end with their first error.
+# Two writers on /srv/data of a machine, both working in that folder: rows, each noted in /run/acknowledged once it is on
+# the disk, and pages that are dirty at any time. They end with their first error.
 start_writers() { # NAME
+    # shellcheck disable=SC2016 # the machine expands it
     expect 0 "$1" '
-        rm -f /run/acknowledged /run/rows /run/bulk
-        (n=0
-            while n=$((n + 1)) && echo "row $n" >>/srv/data/rows && sync /srv/data/rows; do
-                echo "row $n" >>/run/acknowledged
-            done
-            echo ended >/run/rows) >/dev/null 2>&1 &
-        (while dd if=/dev/urandom of=/srv/data/bulk bs=64k count=64 conv=notrunc; do sleep 0.1; done
-            echo ended >/run/bulk) >/dev/null 2>&1 &
+        rm -f /run/acknowledged
+        cd /srv/data
+        (n=0; while n=$((n + 1)) && echo "row $n" >>rows && sync rows; do echo "row $n" >>/run/acknowledged; done) >/dev/null 2>&1 &
+        echo $! >/run/rows.pid
+        (while dd if=/dev/urandom of=bulk bs=64k count=64 conv=notrunc; do sleep 0.1; done) >/dev/null 2>&1 &
+        echo $! >/run/bulk.pid
         sleep 8; wc -l </run/acknowledged'
     say "$1: writes; $said rows are acknowledged so far"
+}
+
+# Whether a writer, rows or bulk, has ended.
+ended() { # NAME WRITER
+    vm run "$1" "! kill -0 \$(cat /run/$2.pid)" 20 >/dev/null
 }
