@@ -10,7 +10,9 @@
 //! | [`vip`] | the service address: who has it, taking it, holding it, announcing it |
 //! | [`config`] | the files of a cluster: ha.cf, authkeys, and whether they may be trusted |
 //! | [`resource`] | what moves with a group: how agents are found, called and understood, and in which order |
+//! | [`decide`] | the brain of a node: what to do about what happened |
 //! | [`heartbeat`] | saying and hearing "I am alive": messages, media, who is up, late, dead |
+//! | [`node`] | the edge of the brain: inputs, journal, status |
 //! | [`storage`] | shared storage: who may use it |
 //!
 //! Codecs and deciders are pure: they take bytes, events and a time, and return values. libcurl is not reachable from
@@ -20,8 +22,12 @@ pub mod args;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod decide;
+#[cfg(test)]
+mod dice;
 pub mod heartbeat;
 pub mod net;
+pub mod node;
 pub mod probe;
 pub mod resource;
 pub mod storage;

@@ -136,7 +136,10 @@ fn an_address_that_another_machine_has_is_not_taken() {
         assert!(!has(a, "10.9.0.2"));
     }
     let ran = site.ends(a, "start 10.77.0.5", 1);
-    assert!(ran.events.iter().any(|e| e["output"].as_str().is_some_and(|o| o.contains("10.77.0.5/24"))), "{ran:#?}");
+    assert!(
+        ran.events.iter().any(|e| e["output"].as_str().is_some_and(|o| o.contains("no route to 10.77.0.5"))),
+        "{ran:#?}"
+    );
     site.ends(a, "start IPaddr::10.9.0.50/24/eth9", 1);
     site.ends(a, "stop IPaddr::10.9.0.50/24/eth9", 0);
 }
@@ -196,16 +199,19 @@ fn our_drbddisk() {
     assert_eq!(a.sh("cat /run/drbd.role"), "Secondary");
     a.sh("echo Primary/Secondary >/run/drbd.role"); // as DRBD 8 says it
     site.ends(a, "status drbddisk::r0", 0);
-    a.sh("echo Unknown >/run/drbd.role");
-    site.ends(a, "status drbddisk::r0", 75);
+    // One that is still primary is not one that is stopped.
+    for roles in ["Unknown", "Primary\\nSecondary", ""] {
+        a.sh(&format!("printf '{roles}\\n' >/run/drbd.role"));
+        site.ends(a, "status drbddisk::r0", 75);
+    }
 }
 
-/// LVM's tools with one volume group, whose state is a file.
+/// LVM's tools with one volume group, whose state is a file, and another one that is always active.
 const LVM: &str = r#"#!/bin/sh
 [ ! -e /run/lvm.gone ] || exit 5
 case ${0##*/} in
-vgchange) echo "$2" >/run/lvm ;;
-lvs) case $(cat /run/lvm) in y) echo '  active' ;; *) echo '  ' ;; esac ;;
+vgchange) [ ! -e /run/disks.gone ] || exit 5; echo "$2" >/run/lvm ;;
+dmsetup) echo "vg0--2-lv (253:0)"; case $(cat /run/lvm) in y) echo "vg0-lv (253:1)" ;; esac ;;
 esac
 "#;
 
@@ -216,12 +222,20 @@ fn our_lvm() {
     own_run(a);
     fs::write(site.dir.join("lvm"), LVM).unwrap();
     let tool = |name: &str| format!("install -m 755 {} /usr/local/sbin/{name}", site.path("lvm"));
-    let tools = ["vgchange", "vgs", "lvs", "vgscan"].map(tool).join(" && ");
+    let tools = ["vgchange", "dmsetup", "vgscan"].map(tool).join(" && ");
     a.sh(&format!("mount -t tmpfs t /usr/local/sbin && {tools} && echo n >/run/lvm"));
     assert_eq!(steps(&site.ends(a, "start LVM::vg0", 0)), ["status stopped", "start running"]);
     assert_eq!(steps(&site.ends(a, "start LVM::/dev/vg0", 0)), ["status running"]);
+    // Without its disks LVM knows no group, and the volumes stay active all the same.
+    a.sh(": >/run/disks.gone");
+    site.ends(a, "status LVM::vg0", 0);
+    site.ends(a, "stop --stop-retries 0 LVM::vg0", 1);
+    a.sh("rm /run/disks.gone");
     assert_eq!(steps(&site.ends(a, "stop LVM::vg0", 0)), ["status running", "stop stopped"]);
     site.ends(a, "status LVM::vg0", 1);
+    a.sh(": >/run/disks.gone");
+    site.ends(a, "stop LVM::vg0", 0);
+    site.ends(a, "status LVM::vg0-2", 0);
     // Tools that fail say nothing of the group.
     a.sh(": >/run/lvm.gone");
     site.ends(a, "status LVM::vg0", 75);
@@ -278,6 +292,7 @@ fn init_scripts_by_their_codes_and_by_their_words() {
 
 /// systemctl that keeps the state of its unit in a file.
 const SYSTEMCTL: &str = r#"#!/bin/sh
+[ ! -e /run/offline ] || [ "$1" = show ] || exit 0
 case $1 in
 show) cat /run/unit ;;
 start) printf 'LoadState=loaded\nActiveState=active\nSubState=running\n' >/run/unit ;;
@@ -315,6 +330,11 @@ fn units_by_their_active_state() {
         set(active);
         assert_eq!(run("status systemd:takeover-web", status), [format!("status {is}")]);
     }
+    // It calls done what it did not do, as in a chroot.
+    set("active");
+    a.sh(": >/run/offline");
+    assert_eq!(run("stop --stop-retries 0 systemd:takeover-web", 1), ["status running", "stop failed"]);
+    a.sh("rm /run/offline");
     set("failed");
     assert_eq!(run("start systemd:takeover-web", 0), ["status failed", "stop stopped", "start running"]);
 }
@@ -385,6 +405,50 @@ fn our_apache() {
     site.ends(a, &format!("status apache::{conf}"), 1);
 }
 
+/// A server that cannot be told for sure is never called stopped.
+#[test]
+fn our_apache_does_not_guess() {
+    let (lab, site) = (Lab::up_as_root(&[("a", "10.9.0.1/24")]), Site::new("unsure"));
+    let a = lab.host("a");
+    own_run(a);
+    let conf = web(&site, "10.9.0.1", &site.path("shipped"));
+    let (copy, script) = (site.path("copy"), site.path("script"));
+    fs::copy("/usr/sbin/apache2", &copy).unwrap();
+    fs::write(&script, format!("#!/bin/sh\nexec {copy} \"$@\"\n")).unwrap();
+    fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    let run = |httpd: &str, line: &str, status: i32| {
+        let mut command = site.command(a, &format!("{line} apache::{conf}"));
+        let ran = Ran::read(&command.env("TAKEOVER_HTTPD", httpd).output().unwrap());
+        assert_eq!(ran.status, status, "{httpd} {line}: {ran:#?}");
+    };
+    let stop = "stop --stop-retries 0";
+    run(&copy, "start", 0);
+    // Started by what is another program now.
+    run(&script, "status", 75);
+    run(&script, stop, 1);
+    // Replaced while it runs.
+    fs::remove_file(&copy).unwrap();
+    fs::copy("/usr/sbin/apache2", &copy).unwrap();
+    run(&copy, "status", 0);
+    // Nothing says where its pid file is.
+    let good = fs::read_to_string(&conf).unwrap();
+    let elsewhere = good.replace("PidFile ", "PidFile ${NO_SUCH_VARIABLE}") + "Nonsense on\n";
+    for text in [Some(elsewhere.as_str()), None] {
+        match text {
+            Some(text) => fs::write(&conf, text).unwrap(),
+            None => fs::remove_file(&conf).unwrap(),
+        }
+        run(&copy, "status", 75);
+        run(&copy, stop, 1);
+    }
+    fs::write(&conf, &good).unwrap();
+    run(&copy, stop, 0);
+    // No process runs that program: there is no server, wherever its file may be.
+    fs::remove_file(&conf).unwrap();
+    run(&copy, "status", 1);
+    run(&copy, stop, 0);
+}
+
 /// What is mounted there without its claim is not called running, and what something else mounted is not taken for ours.
 #[test]
 fn our_filesystem_is_what_it_was_told_to_be() {
@@ -400,6 +464,19 @@ fn our_filesystem_is_what_it_was_told_to_be() {
     };
     assert_eq!(run(&format!("start {spec}")).status, 0);
     assert_eq!(run(&format!("status {spec}")).status, 0);
+    assert_eq!(run(&format!("stop {spec}")).status, 0);
+    // By a symbolic link, and in use.
+    let link = site.path("link");
+    std::os::unix::fs::symlink("mnt", &link).unwrap();
+    let linked = format!("Filesystem::{device}::{link}::ext4");
+    assert_eq!(run(&format!("start {linked}")).status, 0);
+    assert_eq!(run(&format!("status {linked}")).status, 0);
+    a.sh(&format!("cd {mount_point} && (sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/run/busy)"));
+    assert_eq!(run(&format!("stop --stop-retries 0 {linked}")).status, 1);
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("nowhere/mnt", &link).unwrap();
+    assert_eq!(run(&format!("status {linked}")).status, 75, "nobody knows what it meant");
+    a.sh("kill $(cat /run/busy)");
     assert_eq!(run(&format!("stop {spec}")).status, 0);
     a.sh(&format!("mount -t tmpfs other {mount_point}"));
     let ran = run(&format!("start --stop-retries 0 {spec}"));
@@ -557,7 +634,8 @@ fn the_classic_line_and_its_faults() {
     fs::set_permissions(&hangs, Permissions::from_mode(0o755)).unwrap();
     assert_eq!(of_file("start").status, 0);
     let ran = site.ends(a, &format!("stop --timeout 2s --kill-after 10ms --stop-retries 0 {line} Hangs"), 75);
-    assert_eq!((steps(&ran).len(), &ran.last()["running"]), (3, &json!(["Hangs"])), "{ran:#?}");
+    assert_eq!(steps(&ran), ["status running", "stop unknown"], "{ran:#?}");
+    assert!(ran.last()["unknown"].as_array().unwrap().contains(&json!("Hangs")), "{ran:#?}");
     assert!(mounted() && serves() && has(a, "10.9.0.70"));
     assert_eq!(of_file("stop").status, 0);
     // A script is missing: nothing is started.

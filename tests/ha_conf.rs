@@ -207,6 +207,11 @@ fn unreadable() {
     let events = run.ends_with(78).events();
     assert_eq!((&events[0]["event"], &events[1]["event"]), (&json!("problem"), &json!("error")), "{run:#?}");
     assert_eq!(events[1]["code"], json!("no-such-file"));
+    // One that cannot be read hides no other.
+    fs::remove_file(cluster.0.join("haresources")).unwrap();
+    fs::create_dir(cluster.0.join("haresources")).unwrap();
+    let events = cluster.run(&["check"]).ends_with(78).events();
+    assert!(events.iter().any(|e| e["event"] == "problem" && e["file"].as_str().unwrap().ends_with("/haresources")));
     fs::create_dir(cluster.0.join("authkeys")).unwrap();
     cluster.run(&["authkeys"]).failed("ha-conf", 78, "unreadable-file");
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -85,6 +85,7 @@ impl Cluster {
         let mut command = command("run-resource");
         command.arg("--ha-d").arg(&self.0).args(line.split_whitespace());
         command.env("TAKEOVER_RESOURCE_D", self.0.join("shipped")).env("OCF_ROOT", self.0.join("ocf"));
+        command.env("TAKEOVER_LOCKS", self.0.join("locks"));
         command
     }
 
@@ -271,12 +272,9 @@ fn a_hanging_stop_ends_the_hand_over() {
     let line = "stop --timeout 1s --kill-after 10ms --stop-retries 1 --retry-every 0 Rec::a Tough Rec::c";
     let run = cluster.run(line);
     run.ends_with(75);
-    assert_eq!(
-        cluster.log(),
-        ["c status", "c stop", "tough status", "tough stop", "tough status", "tough stop", "tough status"]
-    );
-    assert_eq!((&outcome(&run)["stopped"], &outcome(&run)["running"]), (&json!(["Rec::c"]), &json!(["Tough"])));
-    assert_eq!(outcome(&run)["unknown"], json!(["Rec::a"]), "nobody asked");
+    assert_eq!(cluster.log(), ["c status", "c stop", "tough status", "tough stop", "tough stop"]);
+    assert_eq!(outcome(&run)["stopped"], json!(["Rec::c"]));
+    assert_eq!(outcome(&run)["unknown"], json!(["Rec::a", "Tough"]), "nobody asked for the first");
     assert!(outcome(&run)["cause"].as_str().unwrap().contains("Tough DOES NOT STOP"));
     assert!(cluster.0.join("on-a").exists());
 }
@@ -309,17 +307,22 @@ fn a_stop_that_fails_is_tried_again() {
 fn a_script_that_cannot_stop_what_is_off() {
     let cluster = Cluster::new("kludge");
     cluster.script("Old", "case $1 in status) echo old is stopped ;; *) exit 1 ;; esac");
-    let run = cluster.run("stop --retry-every 0 Old");
+    let run = cluster.run("stop --retry-every 0 --stop-retries 1 Old");
     run.ends_with(0);
-    assert_eq!(steps(&run)[1..], [step("Old", "stop", "failed"), step("Old", "status", "stopped")]);
+    let failed = step("Old", "stop", "failed");
+    assert_eq!(steps(&run)[1..], [failed.clone(), failed, step("Old", "status", "stopped")]);
     assert_eq!((&outcome(&run)["stopped"], &outcome(&run)["changed"]), (&json!(["Old"]), &json!(false)));
     // It did stop, and says otherwise.
     cluster.script(
         "Liar",
         "case $1 in status) [ -e DIR/off ] && echo stopped || echo running ;; stop) : >DIR/off; exit 1 ;; esac",
     );
-    let run = cluster.run("stop --retry-every 0 Liar");
+    let run = cluster.run("stop --retry-every 0 --stop-retries 1 Liar");
     assert_eq!((&outcome(run.ends_with(0))["stopped"], &outcome(&run)["changed"]), (&json!(["Liar"]), &json!(true)));
+    // What it does not say is not believed.
+    cluster.script("Vague", "case $1 in status) echo some of it is primary ;; *) exit 1 ;; esac");
+    let run = cluster.run("stop --retry-every 0 --stop-retries 1 Vague");
+    assert_eq!(outcome(run.ends_with(1))["unknown"], json!(["Vague"]));
 }
 
 #[test]
@@ -395,6 +398,10 @@ fn codes_of_ocf_agents() {
         let run = cluster.run(&format!("status {spec}"));
         assert_eq!(steps(run.ends_with(status)), [step(&spec, "status", is)]);
     }
+    cluster.agent("Stuck", "case $1 in monitor) exit 0 ;; *) exit 1 ;; esac");
+    for (style, status) in [("ocf", 1), ("lsb-status", 64), ("lsb-action", 1)] {
+        cluster.run(&format!("stop --stop-retries 0 --exit-style {style} ocf:heartbeat:Stuck")).ends_with(status);
+    }
     let styles = [("lsb-status", 7, 3), ("ocf", 7, 7), ("nagios", 1, 2), ("ocf", 5, 1)];
     for (style, code, status) in styles {
         cluster.run(&format!("status --exit-style {style} ocf:heartbeat:Code::code={code}")).ends_with(status);
@@ -449,7 +456,7 @@ fn a_daemon_lives_on() {
     cluster.run("start --timeout 1500ms --kill-after 10ms Hang::start").ends_with(1);
     let line = "start --keep --timeout 1500ms --kill-after 10ms Rec::a Hang::start";
     let _ = fs::remove_file(cluster.0.join("pids"));
-    cluster.run(line).ends_with(1);
+    cluster.run(line).ends_with(75);
     fs::write(cluster.0.join("go"), "").unwrap();
     cluster.await_file("wrote");
     assert_eq!(cluster.alive("daemon").len(), 1, "it wrote to its stdout and lives");
@@ -468,7 +475,7 @@ fn a_daemon_of_the_same_call_outlives_what_runs_out_of_time() {
             while [ ! -s DIR/daemon ]; do sleep 0.01; done ;;
         esac",
     );
-    cluster.run("start --keep --timeout 1500ms --kill-after 10ms Daemon Hang::start").ends_with(1);
+    cluster.run("start --keep --timeout 1500ms --kill-after 10ms Daemon Hang::start").ends_with(75);
     assert_eq!(cluster.alive("pids"), [0; 0]);
     assert_eq!(cluster.alive("daemon").len(), 1);
 }
@@ -506,6 +513,114 @@ fn an_agent_does_not_outlive_a_killed_caller() {
     eventually("the end of all that it started", || cluster.alive("pids").is_empty());
 }
 
+/// Agents that write down who watches over them.
+const WATCHED: &str = r#"
+echo "$1" >>DIR/log
+case $1 in
+start)
+    echo $$ >>DIR/pids
+    (setsid sh -c 'trap "" TERM; echo $$ >>DIR/pids; exec sleep 1000' >/dev/null 2>&1 </dev/null &)
+    while [ "$(wc -l <DIR/pids)" -lt 2 ]; do sleep 0.01; done
+    echo $PPID >DIR/watcher
+    while [ ! -e DIR/go ]; do sleep 0.02; done ;;
+status) echo stopped ;;
+esac
+"#;
+
+/// A killed watcher leaves nothing behind that would go on starting what is called stopped.
+#[test]
+fn an_agent_does_not_outlive_what_watches_over_it() {
+    let cluster = Cluster::new("watcher");
+    cluster.script("Watched", WATCHED);
+    cluster.script(
+        "Daemon",
+        "case $1 in status) echo stopped ;; start) sleep 1000 >/dev/null 2>&1 & echo $! >DIR/daemon ;; esac",
+    );
+    let watcher = |line: &str| {
+        let child = cluster.command(line).stdout(Stdio::piped()).spawn().unwrap();
+        eventually("the start", || cluster.read("watcher").ends_with('\n'));
+        (child, Pid::from_raw(cluster.read("watcher").trim().parse().unwrap()))
+    };
+    let (child, pid) = watcher("start --kill-after 10ms --keep Daemon Watched");
+    kill(pid, Signal::SIGKILL).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("nobody saw how it ended"));
+    assert_eq!(cluster.alive("pids"), [0; 0]);
+    assert_eq!(cluster.alive("daemon").len(), 1, "of another agent, which ended by itself");
+    // It is not there to be told to end.
+    for name in ["pids", "watcher"] {
+        fs::remove_file(cluster.0.join(name)).unwrap();
+    }
+    let (mut child, pid) = watcher("start Watched");
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        kill(pid, signal).unwrap();
+    }
+    fs::write(cluster.0.join("go"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(cluster.alive("pids").len(), 1, "what it has left is nobody else's");
+}
+
+/// Such as one that the kernel killed for its memory: what it had begun does not go on alone.
+#[test]
+fn an_agent_that_is_killed_leaves_nothing_running() {
+    let cluster = Cluster::new("oom");
+    let hang = "(setsid sh -c 'echo $$ >>DIR/pids; exec sleep 1000' >/dev/null 2>&1 </dev/null &)\n\
+                while [ ! -s DIR/pids ]; do sleep 0.01; done";
+    for signal in ["KILL", "40"] {
+        cluster.script("Oom", &format!("case $1 in status) echo stopped ;; start) {hang}\nkill -{signal} $$ ;; esac"));
+        let run = cluster.run("start --kill-after 10ms --keep Oom");
+        assert_eq!(steps(run.ends_with(75))[1], step("Oom", "start", "unknown"));
+        assert!(run.stdout.contains("killed by signal"), "{run:#?}");
+        assert_eq!(cluster.alive("pids"), [0; 0]);
+        fs::remove_file(cluster.0.join("pids")).unwrap();
+    }
+}
+
+/// Two calls never change one resource at once, however it is written.
+#[test]
+fn one_call_at_a_time() {
+    let cluster = Cluster::new("locked");
+    cluster.script("IPaddr", &HANGER.replace("$1\" != \"$2", "$2\" != \"start"));
+    cluster.clear();
+    let mut child = hanging(&cluster, "start --kill-after 10ms 10.0.0.3");
+    let run = cluster.run("stop --timeout 50ms --stop-retries 0 IPaddr::10.0.0.3/24/eth0");
+    let who = format!("run-resource start 10.0.0.3, process {}", child.id());
+    assert!(run.ends_with(75).stdout.contains(&who), "{run:#?}");
+    assert!(!cluster.log().iter().any(|l| l.ends_with("stop")), "{:?}", cluster.log());
+    cluster.run("stop 10.0.0.4").ends_with(0);
+    // Its end is the end of its lock, also by force: only when nothing is left of its agent.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    cluster.run("stop 10.0.0.3").ends_with(0);
+    assert_eq!(cluster.alive("pids"), [0; 0]);
+}
+
+/// A call by way of another program.
+fn by(outer: &[&str], inner: &Command) -> Run {
+    let mut command = Command::new(outer[0]);
+    command.args(&outer[1..]).arg(inner.get_program()).args(inner.get_args());
+    finish(command.envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?)))))
+}
+
+/// Where processes cannot be listed nothing could be ended.
+#[test]
+fn nothing_is_run_without_a_proc_of_its_own() {
+    let cluster = Cluster::new("proc");
+    let run = by(&["unshare", "--pid", "--fork", "--"], &cluster.command("start Rec::a"));
+    run.failed("run-resource", 69, "no-proc");
+    assert_eq!(cluster.log(), [""; 0]);
+}
+
+/// A shortage is no reason to fall silent in the middle of a group.
+#[test]
+fn what_cannot_be_run_for_want_of_descriptors_is_told() {
+    let cluster = Cluster::new("shortage");
+    let run = by(&["sh", "-c", "ulimit -n 8; exec \"$@\"", "sh"], &cluster.command("start Rec::a Rec::b"));
+    assert_eq!(outcome(run.ends_with(75))["unknown"], json!(["Rec::a", "Rec::b"]));
+    assert_eq!(cluster.log(), [""; 0]);
+}
+
 /// Nobody would know of what was started.
 #[test]
 fn a_reader_that_is_gone_leaves_nothing_started() {
@@ -521,6 +636,48 @@ fn a_reader_that_is_gone_leaves_nothing_started() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(75));
     assert_eq!(cluster.log(), ["b status", "b stop", "a status", "a stop"]);
+}
+
+/// Runs a call whose reader goes after the first line.
+fn head(cluster: &Cluster, line: &str) -> Option<i32> {
+    let mut child = cluster.command(line).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.ends_with('\n'), "{first}");
+    cluster.write("gone", 0o644, "");
+    child.wait().unwrap().code()
+}
+
+/// The reader goes while the last one starts: the start is undone all the same, a restart is not left half done.
+#[test]
+fn a_reader_that_goes_leaves_nothing_half_done() {
+    let cluster = Cluster::new("head");
+    cluster.script("Slow", "[ $2 != start ] || while [ ! -e DIR/gone ]; do sleep 0.01; done\n. DIR/resource.d/Rec");
+    assert_eq!(head(&cluster, "start Slow::a"), Some(75));
+    assert_eq!(cluster.log(), ["a status", "a start", "a stop"]);
+    cluster.run("start Slow::a").ends_with(0);
+    cluster.clear();
+    fs::remove_file(cluster.0.join("gone")).unwrap();
+    assert_eq!(head(&cluster, "restart Slow::a"), Some(75));
+    assert_eq!(cluster.log(), ["a status", "a stop", "a status", "a start"]);
+}
+
+/// Nothing waits for a reader that does not read: a pipe takes 64 KiB, and these are more.
+#[test]
+fn a_reader_that_does_not_read_holds_up_nothing() {
+    let cluster = Cluster::new("unread");
+    cluster.script(
+        "Wordy",
+        "case $2 in status) yes x | head -c 4000; echo; echo running ;; stop) echo $1 >>DIR/log ;; esac",
+    );
+    let line: String = (0..60).map(|n| format!(" Wordy::{n}")).collect();
+    let mut child =
+        cluster.command(&format!("stop{line}")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(cluster.log().len(), 60);
+    let mut words = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert!(words.contains("not taken by stdout"), "{words}");
 }
 
 #[test]
@@ -541,6 +698,18 @@ fn a_dry_run_asks_only() {
     cluster.run("stop --dry-run Rec::a Rec::b").ends_with(0);
     assert_eq!(cluster.log(), ["b status", "a status"]);
     assert!(cluster.0.join("on-b").exists());
+}
+
+#[test]
+fn a_dry_run_of_a_restart_starts_as_well() {
+    let cluster = Cluster::new("dry-restart");
+    cluster.run("start Rec::a").ends_with(0);
+    cluster.clear();
+    let run = cluster.run("restart --dry-run Rec::a");
+    let wanted =
+        [step("Rec::a", "status", "running"), step("Rec::a", "stop", "stopped"), step("Rec::a", "start", "running")];
+    assert_eq!(steps(run.ends_with(0)), wanted);
+    assert_eq!((cluster.log(), cluster.0.join("on-a").exists()), (vec!["a status".to_owned()], true));
 }
 
 fn with_stdin(cluster: &Cluster, line: &str, text: &str) -> Run {
@@ -582,6 +751,7 @@ fn wrong_words() {
         "start",
         "start ../x",
         "start Rec::a Rec::a",
+        "start IPaddr::10.0.0.3 10.0.0.3/24/eth0",
         "start 10.0.0.300",
         "status --timeout 0 Rec::a",
         "list nosuch",

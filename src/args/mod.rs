@@ -9,6 +9,7 @@ pub mod fs_claim;
 pub mod fs_release;
 pub mod garp;
 pub mod ha_conf;
+pub mod ha_decide;
 pub mod ha_event;
 pub mod hb_listen;
 pub mod hb_send;

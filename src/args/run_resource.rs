@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 
 use super::manual::Manual;
-use crate::cli::{OutputArgs, Tool, duration};
+use crate::cli::exit::ExitStyle;
+use crate::cli::{Failure, OutputArgs, Tool, duration};
 use crate::config;
 
 /// Start, stop or ask the resources of a cluster, in their order
@@ -64,7 +65,26 @@ pub enum Verb {
     List,
 }
 
+impl Verb {
+    /// Whether it is to change anything.
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::Start | Self::Stop | Self::Restart)
+    }
+}
+
 impl RunResource {
+    /// Refuses exit statuses that would say of a stop that failed that nothing runs.
+    ///
+    /// # Errors
+    /// For `--exit-style lsb-status` where something is to be changed.
+    pub fn check_style(&self) -> Result<(), Failure> {
+        if self.action.changes() && self.output.exit_style == ExitStyle::LsbStatus {
+            let message = "--exit-style lsb-status is for status and monitor: 3 would say that nothing runs";
+            return Err(Failure::usage(message, "use --exit-style lsb-action"));
+        }
+        Ok(())
+    }
+
     /// How long a start or a stop may take.
     pub fn acting(&self) -> Duration {
         self.timeout.unwrap_or(Duration::from_secs(60))
@@ -81,6 +101,14 @@ impl Tool for RunResource {
     fn output(&self) -> &OutputArgs {
         &self.output
     }
+    /// Where something is to be changed, a failure must not read as "not running".
+    fn exit_style(&self) -> ExitStyle {
+        match self.output.exit_style {
+            ExitStyle::Ocf if self.action.changes() => ExitStyle::OcfAction,
+            ExitStyle::LsbStatus if self.action.changes() => ExitStyle::Native, // it is refused
+            style => style,
+        }
+    }
 }
 
 /// Its manual page.
@@ -93,16 +121,17 @@ pub const MANUAL: Manual = Manual {
          is stopped before it is started. Where one does not start, it and what this call has started are stopped again \
          in reverse, unless --keep is given; what ran before stays. Where nobody can tell whether one runs, it is not \
          started. stop goes from right to left, and stops what is off, too: an agent knows best what to tidy up. A stop \
-         that fails is tried again --stop-retries times; then everything ends there: nothing is called stopped that is \
+         that fails is tried again --stop-retries times, one that took all of its time once; then everything ends there: nothing is called stopped that is \
          not known to be, and what stands to the left of it, which it may be using, is left alone. restart stops all and \
          starts all. What is named twice is refused.",
         "Each resource is running, stopped, failed or unknown. An agent that ran out of time, was killed or could not be run \
          has said nothing: unknown, and never taken for stopped. Heartbeat's scripts answer a status in words on stdout, \
          whatever their exit status: `not` and `running` mean stopped, else `running` or OK means running, anything else \
          stopped, as heartbeat itself has it. But ERROR means failed, and silence or a usage line unknown: such a script knows \
-         no status, and is started by start as heartbeat starts it. Where the stop of a script of this kind fails, its \
-         status is believed if it says stopped: old scripts cannot stop what is off. LSB: 0 running, 1 and 2 failed, 3 \
-         stopped. OCF: 0, 8, 190 and 191 running, 1 and 9 failed, 7 stopped. systemd: ActiveState. Everything else is unknown.",
+         no status, and is started by start as heartbeat starts it. Where a script of this kind refuses its stop to the last, its \
+         status is believed if it says in so many words that it is stopped or not running, or ends with 3 or 7: old scripts \
+         cannot stop what is off. LSB: 0 running, 1 and 2 failed, 3 \
+         stopped; a usage line instead, unknown as above. OCF: 0, 8, 190 and 191 running, 1 and 9 failed, 7 stopped. systemd: ActiveState. Everything else is unknown.",
         "An agent is looked for in resource.d under --ha-d, in /etc/init.d, in the resource.d that is installed with this \
          command (the environment variable TAKEOVER_RESOURCE_D names another), and, for a name without arguments, among the \
          OCF agents of heartbeat (under OCF_ROOT, default /usr/lib/ocf) and the units of systemd; a plain name found in \
@@ -111,14 +140,21 @@ pub const MANUAL: Manual = Manual {
          run, either. What a script reads in its turn is its own affair.",
         "An agent runs in a session of its own in the root folder, without stdin, with what its class expects in the \
          environment: HA_DIR, HA_FUNCS and the others of heartbeat's shellfuncs, or OCF_ROOT, OCF_RESKEY_NAME, \
-         OCF_RESOURCE_INSTANCE and so on. OCF_CHECK_LEVEL is handed on. status asks an OCF agent once (a probe), monitor \
+         OCF_RESOURCE_INSTANCE and so on. Of the caller's, OCF_CHECK_LEVEL is handed on, and no other OCF_*, no LD_*, BASH_ENV \
+         or ENV. status asks an OCF agent once (a probe), monitor \
          as somebody who asks every ten seconds. At its deadline an agent gets SIGTERM, and SIGKILL --kill-after later, with \
-         everything that it has started, wherever that went. An agent that ends by itself leaves its daemons alone. A daemon \
+         everything that it has started, wherever that went; so it is with what an agent leaves that was killed by others. An \
+         agent that ends by itself leaves its daemons alone. A daemon \
          that keeps the output of its start open is no reason to wait; a process of this name then stays with it and \
          reads, so that it does not die of a closed pipe.",
         "SIGTERM, SIGINT and SIGHUP end the running agent in the same way; nothing is undone, the outcome tells what runs, and \
          the command dies of the signal. An agent does not outlive a command that was killed. A closed stdout stops a start, \
-         which is undone, and does not stop a stop.",
+         which is undone unless --keep is given, and does not stop a stop or a restart.",
+        "Only one call at a time starts or stops a resource, however an address is written: it waits for another one within \
+         its --timeout, and then names it and ends with 75. The locks are in /run/takeover/resources, for users without \
+         privileges in takeover/resources below XDG_RUNTIME_DIR; the environment variable TAKEOVER_LOCKS names another \
+         folder. Nothing is run where /proc is missing or that of another pid namespace: what an agent leaves behind could \
+         not be ended.",
         "These are installed in share/takeover/resource.d, each with --help: IPaddr, IPaddr2 and IPv6addr (by vip-take, asking \
          the link for 2.5 ms first: TAKEOVER_PROBE sets another time), Filesystem (fs-claim, fs-release), drbddisk, apache, \
          LVM, SendArp, MailTo and Delay. They answer a real heartbeat as well: link them into /etc/ha.d/resource.d.",
@@ -133,8 +169,12 @@ pub const MANUAL: Manual = Manual {
             "status: all are known, and one does not run; start: one does not start, and nothing of it is left, unless --keep is \
              given; stop: one says that it does not stop",
         ),
-        (69, "there is no such agent; before anything was started"),
-        (75, "of one nobody can tell whether it runs, or a start that failed could not be undone"),
+        (69, "there is no such agent, or no /proc of this pid namespace; before anything was started"),
+        (
+            75,
+            "of one nobody can tell whether it runs: its agent could not be run, or a start that took all of its time was to be \
+             kept; or a start that failed could not be undone",
+        ),
         (77, "an agent may not be executed"),
         (78, "an agent could have been written by others, or what was read from stdin is an error"),
     ],

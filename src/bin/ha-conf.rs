@@ -62,8 +62,13 @@ fn check(dir: &Path, output: &mut Output) -> Result<Answer, cli::Error> {
     for problem in &checked.problems {
         output.emit(document::problem(problem))?;
     }
-    if let Some(error) = checked.unreadable.into_iter().next() {
-        return Err(error.into());
+    let mut unreadable = checked.unreadable.into_iter();
+    if let Some((_, first)) = unreadable.next() {
+        // The first one is told as the error; the others are not to be found one after the other.
+        for (path, error) in unreadable {
+            error.problems(&path).iter().try_for_each(|p| output.emit(document::problem(p)))?;
+        }
+        return Err(first.into());
     }
     output.emit(document::checked(&checked.problems))?;
     Ok(if checked.problems.is_empty() { Answer::Yes } else { Answer::No })

@@ -17,13 +17,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: RunResource, output: &mut Output) -> Result<Answer, cli::Error> {
+    args.check_style()?;
     let around = drive::around(&args.ha_d)?;
     let places = Places::of(&around.ha_d);
     if args.action == Verb::List {
         return drive::list(&places, &classes(&args.specs)?, output);
     }
     let resources = resources(&args.specs)?;
-    if matches!(args.action, Verb::Start | Verb::Stop | Verb::Restart) {
+    if args.action.changes() {
         refuse_twice(&resources)?;
     }
     let settings = Settings {
@@ -34,6 +35,9 @@ fn run(args: RunResource, output: &mut Output) -> Result<Answer, cli::Error> {
         rules: Rules { stop_retries: args.stop_retries, keep: args.keep },
         dry_run: args.dry_run,
     };
+    if !matches!(args.action, Verb::Metadata) {
+        output.queue(); // a reader that does not read must not hold up a hand-over
+    }
     let drive = Drive::new(resources, &places, &around, settings, output)?;
     let ending = match args.action {
         Verb::Start => drive.act(Goal::Start),
@@ -69,8 +73,11 @@ fn resources(specs: &[String]) -> Result<Vec<Resource>, cli::Error> {
 /// To ask twice does no harm.
 fn refuse_twice(resources: &[Resource]) -> Result<(), cli::Error> {
     for (n, resource) in resources.iter().enumerate() {
-        if resources[..n].iter().any(|r| r.spec == resource.spec) {
-            let message = format!("'{resource}' is named twice");
+        if let Some(other) = resources[..n].iter().find(|r| r.identity() == resource.identity()) {
+            let message = match other.spec == resource.spec {
+                true => format!("'{resource}' is named twice"),
+                false => format!("'{other}' and '{resource}' are the same"),
+            };
             return Err(Failure::usage(message, "name it once: it would be started once and stopped twice").into());
         }
     }

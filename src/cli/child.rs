@@ -21,11 +21,15 @@ pub fn background(keep: &[RawFd], work: impl FnOnce()) -> Result<Pid, Errno> {
             let _ = setsid(); // fails only for a group leader, which a fresh child is not
             let _ = Signals::release(); // a signal that stays blocked would only delay the end of a short life
             work();
-            // Without destructors and atexit handlers: they are the parent's.
-            // SAFETY: _exit takes no resources with it but the process.
-            unsafe { nix::libc::_exit(0) }
+            leave()
         }
     }
+}
+
+/// Ends a forked child without destructors and atexit handlers: they are the parent's.
+pub(crate) fn leave() -> ! {
+    // SAFETY: _exit takes no resources with it but the process.
+    unsafe { nix::libc::_exit(0) }
 }
 
 fn leave_stdio() {
@@ -45,10 +49,23 @@ pub(crate) fn leave_all_but(keep: &[RawFd]) {
     for last in keep.iter().map(|fd| fd - 1).chain([u32::MAX]) {
         if first <= last {
             // SAFETY: no crate in use wraps the call. What is closed is owned by values that this process never drops: it
-            // is a child that ends by _exit. Before Linux 5.9 it fails, and the child holds what it inherited.
-            unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, last, 0) };
+            // is a child that ends by _exit.
+            let closed = unsafe { nix::libc::syscall(nix::libc::SYS_close_range, first, last, 0) };
+            if closed != 0 {
+                return leave_one_by_one(&keep); // before Linux 5.9
+            }
         }
         first = last.saturating_add(2);
+    }
+}
+
+/// The same by the list of what is open; where there is none the child holds what it inherited.
+fn leave_one_by_one(keep: &[u32]) {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    // Collected first: the list has a descriptor of its own, which is closed by then.
+    let open: Vec<u32> = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
+        let _ = nix::unistd::close(fd as RawFd); // a child that ends by _exit, as above
     }
 }
 

@@ -57,6 +57,9 @@ pub enum ExitStyle {
     LsbAction,
     /// OCF monitor: 0 running, 7 not running, 1 error, 2 arguments, 4 permission
     Ocf,
+    /// The same for OCF's actions, where 7 would say that nothing runs: a no is 1
+    #[value(skip)]
+    OcfAction,
     /// mon monitor: 0 or 1; the first line of a probe names the targets that failed
     Mon,
 }
@@ -69,7 +72,7 @@ impl ExitStyle {
             Self::Native => [0, 1, 75],
             Self::Nagios => [0, 2, 3],
             Self::LsbStatus => [0, 3, 4],
-            Self::LsbAction | Self::Mon => [0, 1, 1],
+            Self::LsbAction | Self::OcfAction | Self::Mon => [0, 1, 1],
             Self::Ocf => [0, 7, 1],
         };
         match answer {
@@ -88,8 +91,8 @@ impl ExitStyle {
             (Self::Native, Fault::Undetermined) => 75,
             (Self::Native, Fault::Permission) => 77,
             (Self::Native, Fault::Configuration) => 78,
-            (Self::LsbAction | Self::Ocf, Fault::Usage) => 2,
-            (Self::LsbAction | Self::Ocf, Fault::Permission) => 4,
+            (Self::LsbAction | Self::Ocf | Self::OcfAction, Fault::Usage) => 2,
+            (Self::LsbAction | Self::Ocf | Self::OcfAction, Fault::Permission) => 4,
             (style, _) => style.answer(Answer::CannotTell),
         }
     }
@@ -108,6 +111,7 @@ mod tests {
             (ExitStyle::LsbStatus, [0, 3, 4, 4, 4]),
             (ExitStyle::LsbAction, [0, 1, 1, 2, 4]),
             (ExitStyle::Ocf, [0, 7, 1, 2, 4]),
+            (ExitStyle::OcfAction, [0, 1, 1, 2, 4]),
             (ExitStyle::Mon, [0, 1, 1, 1, 1]),
         ] {
             let got = [

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod event;
 pub mod exit;
 pub mod fields;
+pub mod lines;
 pub mod output;
 pub mod realtime;
 pub mod vocabulary;
@@ -59,6 +60,10 @@ pub trait Tool: Parser {
     const NAME: &'static str;
     /// The shared flags.
     fn output(&self) -> &OutputArgs;
+    /// Whose exit statuses to use.
+    fn exit_style(&self) -> ExitStyle {
+        self.output().exit_style
+    }
     /// Whether it judges targets: with `--exit-style mon` the failed ones then stand on the first line.
     const MONITORS: bool = false;
 }
@@ -128,7 +133,7 @@ pub fn main<T: Tool, E: Into<anyhow::Error>>(run: fn(T, &mut Output) -> Result<A
         Ok(args) => args,
         Err(error) => return usage::<T>(&words, &error),
     };
-    let style = args.output().exit_style;
+    let style = args.exit_style();
     let mut output = Output::new(T::NAME, args.output().format());
     if style == ExitStyle::Mon && T::MONITORS {
         output.hold_back();

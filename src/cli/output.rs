@@ -58,6 +58,8 @@ pub struct Output {
     backlog: Backlog,
     /// When stdout is tried again, after it took nothing for want of room.
     full: Option<Instant>,
+    /// The time that events carry, where it is not the present.
+    time: Option<(String, Instant)>,
     /// With `--exit-style mon` the first line is a summary that is only known at the end.
     held: Option<Vec<Vec<u8>>>,
     failed: Vec<String>,
@@ -75,6 +77,7 @@ impl Output {
             seq: 0,
             backlog: Backlog::default(),
             full: None,
+            time: None,
             held: None,
             failed: Vec::new(),
         }
@@ -88,6 +91,11 @@ impl Output {
     /// From now on every event carries `mono_ms` and `seq`, and a reader that does not read holds nothing up.
     pub fn make_stream(&mut self) {
         (self.stream, self.queued) = (true, true);
+    }
+
+    /// From now on a reader that does not read holds nothing up; what it has not read is written at the end, while it reads.
+    pub fn queue(&mut self) {
+        self.queued = true;
     }
 
     /// As [`Output::make_stream`]; and a full disk ends nothing: the events wait for room. For whoever must not fall silent on
@@ -104,6 +112,17 @@ impl Output {
             self.stream = true;
             self.seq = seq;
         }
+    }
+
+    /// Events carry this time from now on, and not that of their printing: whoever decides on events alone says the same
+    /// whenever it is asked.
+    pub fn set_time(&mut self, at: String, now: Instant) {
+        self.time = Some((at, now));
+    }
+
+    /// One event as it would be printed as JSON now.
+    pub fn json(&self, event: Event) -> String {
+        Value::Object(self.object(event, Instant::now())).to_string()
     }
 
     /// Keeps every line back until [`Output::finish`], which prints a summary first, as mon expects of its monitors.
@@ -156,7 +175,8 @@ impl Output {
 
     fn object(&self, event: Event, now: Instant) -> Map<String, Value> {
         let mut object = Map::new();
-        object.insert("at".into(), clock::wall().into());
+        let (at, now) = self.time.clone().unwrap_or_else(|| (clock::wall(), now));
+        object.insert("at".into(), at.into());
         object.insert("tool".into(), self.tool.as_str().into());
         object.insert("event".into(), event.name.into());
         if self.stream {

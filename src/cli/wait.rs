@@ -72,6 +72,11 @@ impl Signals {
         Self::OURS.into_iter().filter(|signal| !is_ignored(*signal)).collect()
     }
 
+    /// Keeps the signals back, for whoever has nothing to wait on them with.
+    pub fn block() -> io::Result<()> {
+        Ok(Self::mask().thread_block()?)
+    }
+
     /// Gives the signals their usual effect back.
     pub fn release() -> io::Result<()> {
         Ok(Self::OURS.into_iter().collect::<SigSet>().thread_unblock()?)

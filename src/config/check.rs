@@ -1,7 +1,7 @@
 //! What no file shows alone: groups on nodes that are not in the cluster, agents that are not there, wrong modes.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::authkeys::AuthKeys;
 use super::ha_cf::{Autojoin, HaCf};
@@ -16,7 +16,7 @@ pub struct Checked {
     /// What is wrong, file by file.
     pub problems: Vec<Problem>,
     /// Files that could not be read, and were not checked.
-    pub unreadable: Vec<ConfigError>,
+    pub unreadable: Vec<(PathBuf, ConfigError)>,
 }
 
 /// Looks at every file of a folder. Nothing stops it: what can be read is checked.
@@ -67,7 +67,7 @@ impl Checked {
     ) -> Option<T> {
         match read(path) {
             Err(e) => {
-                self.unreadable.push(e);
+                self.unreadable.push((path.to_owned(), e));
                 None
             }
             Ok(text) => {
@@ -130,7 +130,8 @@ fn agents(file: &Path, groups: &[Group], places: &Places) -> Vec<Problem> {
     let mut problems = Vec::new();
     for group in groups {
         for resource in &group.resources {
-            if !seen.insert((resource.class.word(), &resource.provider, &resource.agent)) {
+            // With arguments it is looked for elsewhere.
+            if !seen.insert((resource.class.word(), &resource.provider, &resource.agent, resource.args.is_empty())) {
                 continue;
             }
             match places.find(resource) {
@@ -140,8 +141,12 @@ fn agents(file: &Path, groups: &[Group], places: &Places) -> Vec<Problem> {
                     }
                 }
                 Found::NotExecutable(path) => {
-                    let what = format!("the agent {} may not be executed", path.display());
-                    problems.push(error(file, group.line, what, format!("chmod +x {}", trust::shell_word(&path))));
+                    let (what, hint) = lookup::not_executable(&path);
+                    problems.push(error(file, group.line, what, hint));
+                }
+                Found::Unreadable(path, errno) => {
+                    let e = lookup::unreadable(path, errno);
+                    problems.push(error(file, group.line, e.to_string(), e.hint().unwrap_or_default()));
                 }
                 Found::Nothing(looked) => {
                     let (what, hint) = (lookup::missing(resource), lookup::install(&looked));

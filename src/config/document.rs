@@ -70,7 +70,8 @@ fn settings(content: &HaCf) -> Map<String, Value> {
     let apiauth: Vec<Value> =
         content.apiauth.iter().map(|a| json!({"client": a.client, "uids": a.uids, "gids": a.gids})).collect();
     let stonith: Vec<Value> = content.stonith.iter().map(|s| json!({"host": s.host, "type": s.kind})).collect();
-    let rows: [(&str, Value); 26] = [
+    let env: Map<String, Value> = content.env.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect();
+    let rows: [(&str, Value); 27] = [
         ("keepalive_ms", ms(content.keepalive)),
         ("warntime_ms", ms(content.warntime)),
         ("deadtime_ms", ms(content.deadtime)),
@@ -109,6 +110,7 @@ fn settings(content: &HaCf) -> Map<String, Value> {
             }
             .into(),
         ),
+        ("env", env.into()),
         ("respawn", clients(&content.respawn).into()),
         ("failfast", clients(&content.failfast).into()),
         ("apiauth", apiauth.into()),

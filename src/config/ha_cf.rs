@@ -222,6 +222,8 @@ pub struct HaCf {
     pub auto_failback: AutoFailback,
     /// Whether unlisted nodes may join.
     pub autojoin: Autojoin,
+    /// What `env` sets, in its order: for programs that are started, and our own settings (`TAKEOVER_…`).
+    pub env: Vec<(String, String)>,
     /// Programs that are started again when they end, but for status 100.
     pub respawn: Vec<Client>,
     /// Programs whose end is the end of this node.
@@ -269,6 +271,7 @@ impl Default for HaCf {
             traditional_compression: false,
             auto_failback: AutoFailback::Legacy,
             autojoin: Autojoin::None,
+            env: Vec::new(),
             respawn: Vec::new(),
             failfast: Vec::new(),
             apiauth: Vec::new(),
@@ -289,6 +292,11 @@ impl HaCf {
     /// The line of a directive, the last one where it stands several times.
     pub fn line_of(&self, directive: &str) -> Option<u32> {
         self.lines.get(directive).copied()
+    }
+
+    /// What `env` sets a variable to, the last time.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.env.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// What was not said follows from what was.

@@ -34,7 +34,8 @@ pub fn parse(file: &Path, text: &str) -> Parsed<Vec<Group>> {
     // The line of each group's name, and that of the group where a resource stands first.
     let (mut named, mut placed) = (HashMap::<String, u32>::new(), HashMap::<String, u32>::new());
     for (line, text) in logical_lines(text, &mut problems) {
-        let mut words = text.split_whitespace();
+        // As heartbeat's shell has it: any other white space is part of a word, and no word may have it.
+        let mut words = text.split([' ', '\t']).filter(|w| !w.is_empty());
         let Some(first) = words.next() else { continue };
         let resources: Vec<&str> = words.collect();
         let nodes = candidates(line, first, &mut problems);
@@ -64,7 +65,7 @@ pub fn parse(file: &Path, text: &str) -> Parsed<Vec<Group>> {
                     continue;
                 }
             };
-            match placed.get(spec) {
+            match placed.get(&resource.identity()) {
                 Some(other) if *other == line => {
                     problems.warning(
                         line,
@@ -79,7 +80,7 @@ pub fn parse(file: &Path, text: &str) -> Parsed<Vec<Group>> {
                     "the groups may run on different nodes: a resource belongs to one of them",
                 ),
                 None => {
-                    placed.insert(spec.to_owned(), line);
+                    placed.insert(resource.identity(), line);
                 }
             }
             group.resources.push(resource);

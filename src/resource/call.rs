@@ -20,6 +20,8 @@ pub struct Around {
     pub inherited: Vec<(OsString, OsString)>,
     /// The folder of our own commands: the last one where agents find programs.
     pub bin: Option<PathBuf>,
+    /// The folder of our locks; none where there is no place for it.
+    pub locks: Option<PathBuf>,
 }
 
 /// A program to run.
@@ -39,14 +41,16 @@ pub const RSCTMP: &str = "/run/resource-agents";
 /// Where cron and heartbeat do not look, and agents need to.
 const SBIN: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The word for an action where nobody knows a monitor.
+fn plain(action: Action) -> &'static str {
+    if action == Action::Monitor { Action::Status.word() } else { action.word() }
+}
+
 /// How to tell this agent to do that.
 pub fn call(agent: &Agent, resource: &Resource, action: Action, timeout: Duration, around: &Around) -> Call {
     let words: Vec<&str> = match agent.class {
-        Class::Heartbeat => {
-            let word = if action == Action::Monitor { "status" } else { action.word() };
-            resource.args.iter().map(String::as_str).chain([word]).collect()
-        }
-        Class::Lsb => vec![if action == Action::Monitor { "status" } else { action.word() }],
+        Class::Heartbeat => resource.args.iter().map(String::as_str).chain([plain(action)]).collect(),
+        Class::Lsb => vec![plain(action)],
         Class::Ocf => vec![match action {
             Action::Status => "monitor",
             Action::Metadata => "meta-data",
@@ -96,16 +100,20 @@ fn default(env: &mut Env, name: &str, value: impl Into<OsString>) {
     }
 }
 
-/// For all of them: what we were given, without what would be meant for another resource or turns words into other
-/// languages, and a PATH that finds the tools of an administrator, and ours.
+/// Whether a variable is not handed on: it would be meant for another resource, turns words into other languages, makes a
+/// shell or the loader run something else, or keeps systemctl from its work.
+fn foreign(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    (name.starts_with(b"OCF_") && name != b"OCF_CHECK_LEVEL")
+        || name.starts_with(b"LD_")
+        || name.starts_with(b"BASH_FUNC_")
+        || [&b"LC_ALL"[..], b"LANGUAGE", b"BASH_ENV", b"ENV", b"SYSTEMD_OFFLINE", b"SYSTEMD_IGNORE_CHROOT"]
+            .contains(&name)
+}
+
+/// For all of them: what we were given, without what is foreign, and a PATH that finds the tools of an administrator, and
+/// ours.
 fn common(around: &Around) -> Env {
-    let foreign = |name: &OsStr| {
-        let name = name.as_encoded_bytes();
-        name.starts_with(b"OCF_RESKEY_")
-            || name.starts_with(b"OCF_RESOURCE_")
-            || name == b"LC_ALL"
-            || name == b"LANGUAGE"
-    };
     let mut env: Env = around.inherited.iter().filter(|(n, _)| !foreign(n)).cloned().collect();
     let mut path = get(&env, "PATH").map(OsStr::to_owned).unwrap_or_default();
     let ours = around.bin.as_deref().map(Path::as_os_str);
@@ -134,13 +142,13 @@ fn heartbeat(env: &mut Env, agent: &Agent, around: &Around) {
     set(env, "HA_CURHOST", around.node.as_str());
     default(env, "HA_FIFO", "/var/lib/heartbeat/fifo");
     default(env, "HA_VARLIB", "/var/lib/heartbeat");
-    default(env, "HA_BIN", "/usr/libexec/heartbeat");
+    set(env, "HA_BIN", "/usr/libexec/heartbeat");
     default(env, "HA_SBIN_DIR", "/usr/sbin");
     default(env, "HA_NOARCHBIN", "/usr/share/heartbeat");
     default(env, "HA_DATEFMT", "%b %d %T ");
     default(env, "HA_DEBUGLOG", "/dev/null");
     default(env, "HA_DOCDIR", "/usr/share/doc/heartbeat");
-    default(env, "HA_RSCTMP", RSCTMP);
+    set(env, "HA_RSCTMP", RSCTMP);
     default(env, "OCF_AGENTS", "/usr/lib/ocf/resource.d/heartbeat/");
     default(env, "HA_LOGTAG", agent.name.as_str());
 }
@@ -154,7 +162,7 @@ fn ocf(env: &mut Env, agent: &Agent, resource: &Resource, action: Action, timeou
     set(env, "OCF_RESOURCE_TYPE", agent.name.as_str());
     set(env, "OCF_RESOURCE_PROVIDER", agent.provider.as_deref().unwrap_or_default());
     set(env, "OCF_RESOURCE_INSTANCE", instance(resource));
-    default(env, "HA_RSCTMP", RSCTMP);
+    set(env, "HA_RSCTMP", RSCTMP);
     default(env, "HA_LOGFACILITY", "none");
     // A question that is asked once is a probe: an agent that is not even installed then says "not running" in peace.
     let interval = if action == Action::Monitor { "10000" } else { "0" };

@@ -7,13 +7,14 @@ use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::answer::{Ended, Judged, judge};
+use super::answer::{Ended, Judged, Report, confirm, judge};
 use super::call::{Around, RSCTMP, call};
+use super::lock::Lock;
 use super::lookup::{Agent, Places};
 use super::sequence::{End, Goal, Order, Rules, Sequence, Told};
 use super::spec::{Class, Resource};
-use super::supervise::{self, Limits};
-use super::{Action, State};
+use super::supervise::{Limits, Supervisor};
+use super::{Action, State, lock, processes};
 use crate::cli::event::Event;
 use crate::cli::exit::{Answer, Fault};
 use crate::cli::output::{Output, OutputError};
@@ -72,6 +73,7 @@ pub struct Drive<'a> {
     around: &'a Around,
     settings: Settings,
     signals: Signals,
+    supervisor: Supervisor,
     output: &'a mut Output,
     /// The first event that could not be printed: what was begun is ended in silence.
     mute: Option<OutputError>,
@@ -84,7 +86,7 @@ impl<'a> Drive<'a> {
     /// Prepares a call: looks for the agents, and runs none.
     ///
     /// # Errors
-    /// Where signals cannot be waited for.
+    /// Where signals cannot be waited for, or processes not be listed.
     pub fn new(
         resources: Vec<Resource>,
         places: &Places,
@@ -92,6 +94,10 @@ impl<'a> Drive<'a> {
         settings: Settings,
         output: &'a mut Output,
     ) -> Result<Self, Error> {
+        if !processes::listable() {
+            let message = "/proc is not that of this pid namespace: what an agent leaves behind could not be ended";
+            return Err(Failure::unavailable("no-proc", message).hint("mount -t proc proc /proc").into());
+        }
         let part = |resource: Resource| {
             let agent = places.resolve(&resource).map_err(|e| e.failure());
             Part { resource, agent, state: State::Unknown, asked: None, tried: (Action::Status, 0) }
@@ -101,6 +107,7 @@ impl<'a> Drive<'a> {
             around,
             settings,
             signals: Signals::take()?,
+            supervisor: Supervisor::default(),
             output,
             mute: None,
             signal: None,
@@ -121,31 +128,12 @@ impl<'a> Drive<'a> {
         }
         let forgiving = self.parts.iter().map(|p| p.class() == Some(Class::Heartbeat)).collect();
         let mut sequence = Sequence::new(goal, forgiving, self.settings.rules);
-        let end = loop {
-            let told = match sequence.order() {
-                Order::End(end) => break end,
-                _ if self.told_to_end() => return self.ended_by_signal(goal_word(goal)),
-                Order::Ask(at) => {
-                    let judged = self.ask(at, Action::Status)?;
-                    Told::State(judged.state, judged.may_start)
-                }
-                // Nobody would know of it.
-                Order::Start(_) if self.mute.is_some() => Told::Impossible,
-                Order::Start(at) => self.change(at, Action::Start)?,
-                Order::Stop(at) => self.change(at, Action::Stop)?,
-                Order::Pause => {
-                    self.pause()?;
-                    Told::Paused
-                }
-            };
-            if self.signal.is_some() {
-                return self.ended_by_signal(goal_word(goal));
-            }
-            sequence.told(told);
-        };
-        let action = goal_word(goal);
+        let Some(mut end) = self.follow(&mut sequence, goal) else { return self.ended_by_signal(goal_word(goal)) };
         let cause = self.cause(end);
-        self.outcome(action, &cause);
+        self.outcome(goal_word(goal), &cause);
+        if self.mute.is_some() && sequence.abandon() {
+            end = self.follow(&mut sequence, goal).unwrap_or(end);
+        }
         if let Some(error) = self.mute {
             return Err(error.into());
         }
@@ -156,10 +144,36 @@ impl<'a> Drive<'a> {
         match (end, failure) {
             (_, Some(failure)) => Err(failure.into()),
             (End::Done, _) => Ok(Ending::Answer(Answer::Yes)),
-            (End::NotStarted(_) | End::NotStopped { refused: true, starting: false, .. }, _) => {
+            (End::NotStarted { known: true, .. } | End::NotStopped { refused: true, starting: false, .. }, _) => {
                 Ok(Ending::Answer(Answer::No))
             }
-            (End::CannotTell(_) | End::NotStopped { .. }, _) => Ok(Ending::Answer(Answer::CannotTell)),
+            _ => Ok(Ending::Answer(Answer::CannotTell)),
+        }
+    }
+
+    /// Does what a sequence orders, to its end; none where a signal came first.
+    fn follow(&mut self, sequence: &mut Sequence, goal: Goal) -> Option<End> {
+        loop {
+            let told = match sequence.order() {
+                Order::End(end) => return Some(end),
+                _ if self.told_to_end() => return None,
+                Order::Ask(at) => {
+                    let judged = self.ask(at, Action::Status);
+                    if judged.said_off { Told::Off } else { Told::State(judged.state, judged.may_start) }
+                }
+                // Nobody would know of it. What was stopped to be started again is better off running.
+                Order::Start(_) if self.mute.is_some() && goal == Goal::Start => Told::Impossible,
+                Order::Start(at) => self.change(at, Action::Start),
+                Order::Stop(at) => self.change(at, Action::Stop),
+                Order::Pause => {
+                    self.pause();
+                    Told::Paused
+                }
+            };
+            if self.signal.is_some() {
+                return None;
+            }
+            sequence.told(told);
         }
     }
 
@@ -169,7 +183,7 @@ impl<'a> Drive<'a> {
     /// Where an agent is missing or must not be run, after all others were asked.
     pub fn status(mut self, action: Action) -> Result<Ending, Error> {
         for at in 0..self.parts.len() {
-            self.ask(at, action)?;
+            self.ask(at, action);
             if self.told_to_end() {
                 return self.ended_by_signal(action.word());
             }
@@ -204,7 +218,7 @@ impl<'a> Drive<'a> {
             let text = match agent.class {
                 Class::Heartbeat | Class::Lsb => header(&agent.path),
                 Class::Ocf | Class::Systemd => {
-                    let run = self.run(at, &agent, Action::Metadata)?;
+                    let run = self.run(at, &agent, Action::Metadata);
                     if self.signal.is_some() {
                         return self.ended_by_signal("metadata");
                     }
@@ -236,17 +250,24 @@ impl<'a> Drive<'a> {
         self.parts[range].iter().find_map(|p| p.agent().err())
     }
 
-    fn ask(&mut self, at: usize, action: Action) -> Result<Judged, Error> {
+    fn ask(&mut self, at: usize, action: Action) -> Judged {
         let was = self.parts[at].asked;
+        if self.settings.dry_run && self.parts[at].tried.0 == Action::Stop {
+            return Judged::new(State::Stopped, "it would be stopped by now");
+        }
         let judged = match self.parts[at].agent.clone() {
             Err(failure) => {
-                let judged = Judged { state: State::Unknown, meaning: failure.message, may_start: false };
+                let judged = Judged::new(State::Unknown, failure.message);
                 self.step(at, action, was, &judged, None, false);
                 judged
             }
             Ok(agent) => {
-                let run = self.run(at, &agent, action)?;
-                let judged = judge(agent.class, action, &run.report);
+                let run = self.run(at, &agent, action);
+                let mut judged = judge(agent.class, action, &run.report);
+                let stop_failed = matches!(self.parts[at].tried, (Action::Stop, 1..));
+                if stop_failed && judged.state == State::Stopped && !judged.said_off {
+                    judged = Judged::new(State::Unknown, format!("its stop failed, and {}", judged.meaning));
+                }
                 self.step(at, action, was, &judged, Some(&run), false);
                 judged
             }
@@ -256,10 +277,10 @@ impl<'a> Drive<'a> {
         self.changed |= part.tried.0 == Action::Stop && was == Some(State::Running) && judged.state == State::Stopped;
         part.asked = Some(judged.state);
         part.state = judged.state;
-        Ok(judged)
+        judged
     }
 
-    fn change(&mut self, at: usize, action: Action) -> Result<Told, Error> {
+    fn change(&mut self, at: usize, action: Action) -> Told {
         let was = self.parts[at].asked;
         let wanted = if action == Action::Start { State::Running } else { State::Stopped };
         let (before, tries) = self.parts[at].tried;
@@ -267,22 +288,27 @@ impl<'a> Drive<'a> {
         let agent = match self.parts[at].agent.clone() {
             Ok(agent) => agent,
             Err(failure) => {
-                let judged = Judged { state: State::Unknown, meaning: failure.message, may_start: false };
+                let judged = Judged::new(State::Unknown, failure.message);
                 self.step(at, action, was, &judged, None, false);
-                return Ok(Told::Impossible);
+                return Told::Impossible;
             }
         };
         if self.settings.dry_run {
             let meaning = if action == Action::Start { "would be started" } else { "would be stopped" };
-            let judged = Judged { state: wanted, meaning: meaning.to_owned(), may_start: false };
+            let judged = Judged::new(wanted, meaning);
             let changes = was != Some(wanted);
             self.step(at, action, was, &judged, None, changes);
-            self.parts[at].state = wanted;
+            (self.parts[at].state, self.parts[at].asked) = (wanted, Some(wanted));
             self.changed |= changes;
-            return Ok(Told::Worked);
+            return Told::Worked;
         }
-        let run = self.run(at, &agent, action)?;
-        let judged = judge(agent.class, action, &run.report);
+        let mut run = self.run(at, &agent, action);
+        let mut judged = judge(agent.class, action, &run.report);
+        if agent.class == Class::Systemd && judged.state == wanted {
+            let shown = self.run(at, &agent, Action::Status);
+            judged = confirm(action, &shown.report);
+            run.took += shown.took;
+        }
         let worked = judged.state == wanted;
         // A stop of what was off already changed nothing; a start is only ordered where it changes something.
         let changes = worked && (action == Action::Start || was != Some(State::Stopped));
@@ -294,15 +320,15 @@ impl<'a> Drive<'a> {
             part.asked = Some(judged.state);
             part.tried = (action, 0);
         }
-        Ok(match (worked, run.report.ended) {
+        match (worked, run.report.ended) {
             (true, _) => Told::Worked,
             (_, Ended::NotRun(_)) => Told::Impossible,
-            (_, Ended::Exit(_)) => Told::Refused,
+            (_, Ended::Exit(_)) if judged.state == State::Failed => Told::Refused,
             _ => Told::Lost,
-        })
+        }
     }
 
-    fn run(&mut self, at: usize, agent: &Agent, action: Action) -> Result<Run, Error> {
+    fn run(&mut self, at: usize, agent: &Agent, action: Action) -> Run {
         let timeout = match action {
             Action::Start | Action::Stop => self.settings.acting,
             Action::Status | Action::Monitor | Action::Metadata => self.settings.asking,
@@ -310,27 +336,52 @@ impl<'a> Drive<'a> {
         if agent.class == Class::Ocf {
             let _ = std::fs::create_dir(RSCTMP); // the package's own boot script makes it; an agent says what it lacks
         }
+        let lock = match action {
+            Action::Start | Action::Stop => match self.lock(at, agent, action) {
+                Ok(lock) => Some(lock),
+                // What cannot be kept to itself is not started; a stop that nobody is excluded from is better than none.
+                Err(_) if action == Action::Stop => None,
+                Err(failure) => {
+                    let report = Report::silent(Ended::NotRun(failure.message));
+                    return Run { report, took: Duration::ZERO };
+                }
+            },
+            Action::Status | Action::Monitor | Action::Metadata => None,
+        };
         let call = call(agent, &self.parts[at].resource, action, timeout, self.around);
         let keep = if action == Action::Metadata { METADATA } else { ANSWER };
         let limits = Limits { timeout, grace: self.settings.kill_after, keep };
         let began = Instant::now();
-        let (report, signal) = supervise::run(&call, limits, &self.signals)?;
+        let (report, signal) = self.supervisor.run(&call, lock, limits, &self.signals);
         self.signal = self.signal.or(signal);
-        Ok(Run { report, took: Instant::now().since(began) })
+        Run { report, took: Instant::now().since(began) }
+    }
+
+    /// The lock of a resource, not taken yet.
+    fn lock(&self, at: usize, agent: &Agent, action: Action) -> Result<Lock, Failure> {
+        let Some(folder) = &self.around.locks else {
+            let message = "there is no folder for locks".to_owned();
+            return Err(Failure::unavailable("no-locks", message).hint(format!("{} names one", lock::VARIABLE)));
+        };
+        let resource = &self.parts[at].resource;
+        let note = format!("run-resource {} {resource}, process {}", action.word(), std::process::id());
+        Lock::open(folder, &lock::name(agent, resource), note)
     }
 
     /// Waits before the next try of a stop.
-    fn pause(&mut self) -> Result<(), Error> {
+    fn pause(&mut self) {
         if self.settings.dry_run {
-            return Ok(());
+            return;
         }
         let until = Instant::now() + self.settings.retry_every;
-        let waiter = Waiter::new()?;
+        let waiter = Waiter::new();
         while self.signal.is_none() && Instant::now() < until {
-            waiter.wait(&[(self.signals.as_fd(), PollFlags::POLLIN)], Some(until))?;
+            let wait = |w: &Waiter| w.wait(&[(self.signals.as_fd(), PollFlags::POLLIN)], Some(until)).is_ok();
+            if !waiter.as_ref().is_ok_and(wait) {
+                std::thread::sleep(until.since(Instant::now()).min(Duration::from_millis(100))); // as good as it gets
+            }
             self.signal = self.signals.arrived();
         }
-        Ok(())
     }
 
     fn step(
@@ -411,7 +462,11 @@ impl<'a> Drive<'a> {
             End::Done if self.settings.dry_run => "this is what would be done".to_owned(),
             End::Done if self.changed => "done".to_owned(),
             End::Done => "it was so already".to_owned(),
-            End::NotStarted(at) => format!("{} does not start; {undone}", name(at)),
+            End::NotStarted { at, known: true } => format!("{} does not start; {undone}", name(at)),
+            End::NotStarted { at, known: false } => {
+                format!("nobody can tell whether {} has started; {undone}", name(at))
+            }
+            End::Unheard => "nobody hears of it: what was started is stopped".to_owned(),
             End::CannotTell(at) => {
                 format!("nobody can tell whether {} runs, so it was not started; {undone}", name(at))
             }
@@ -438,7 +493,7 @@ impl<'a> Drive<'a> {
 }
 
 struct Run {
-    report: super::answer::Report,
+    report: Report,
     took: Duration,
 }
 
@@ -513,7 +568,12 @@ pub fn around(ha_d: &std::path::Path) -> Result<Around, Error> {
     let ha_d = std::path::absolute(ha_d).map_err(|e| Failure::io(&format!("{}", ha_d.display()), &e))?;
     let node = nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_default();
     let bin = std::env::current_exe().ok().and_then(|p| p.parent().map(PathBuf::from));
-    Ok(Around { ha_d, node, inherited: std::env::vars_os().collect(), bin })
+    let locks = lock::folder(
+        std::env::var_os(lock::VARIABLE),
+        nix::unistd::geteuid().is_root(),
+        std::env::var_os("XDG_RUNTIME_DIR"),
+    );
+    Ok(Around { ha_d, node, inherited: std::env::vars_os().collect(), bin, locks })
 }
 
 /// Ends this process by the signal that it was ended by; returns where that signal is ignored.

@@ -1,6 +1,6 @@
 //! Resources as other commands print them: the groups of `ha-conf haresources`, a JSON object a line.
 
-use std::io::{BufRead, Read};
+use std::io::Read;
 
 use serde_json::Value;
 
@@ -19,13 +19,17 @@ const LARGEST: u64 = 4 << 20;
 pub fn groups(input: impl Read) -> Result<Vec<Resource>, Failure> {
     let mut resources = Vec::new();
     let mut lines = 0;
-    for line in std::io::BufReader::new(input.take(LARGEST)).lines() {
-        let line = line.map_err(|e| Failure::io("cannot read stdin", &e))?;
+    let mut text = String::new();
+    input.take(LARGEST + 1).read_to_string(&mut text).map_err(|e| Failure::io("cannot read stdin", &e))?;
+    if text.len() as u64 > LARGEST {
+        return Err(wrong(format!("stdin is larger than {} MiB", LARGEST >> 20)));
+    }
+    for line in text.lines() {
         if line.trim().is_empty() {
             continue;
         }
         lines += 1;
-        group(lines, &line, &mut resources)?;
+        group(lines, line, &mut resources)?;
     }
     match lines {
         0 => Err(wrong("stdin has no resources".to_owned())),
@@ -77,6 +81,14 @@ mod tests {
         let text = "{\"event\":\"group\",\"resources\":[{\"spec\":\"10.0.0.3\",\"class\":\"heartbeat\"},{\"spec\":\"httpd\"}]}\n\n\
                     {\"resources\":[{\"spec\":\"lsb:x\"}]}";
         assert_eq!(read(text), Ok(vec!["10.0.0.3".into(), "httpd".into(), "lsb:x".into()]));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_not_half_done() {
+        let line = "{\"resources\":[{\"spec\":\"a\"}]}\n";
+        let most = "\n".repeat(LARGEST as usize - line.len()) + line;
+        assert_eq!(read(&most), Ok(vec!["a".into()]));
+        assert_eq!(read(&(most + "\n")).map_err(|(fault, _)| fault), Err(Fault::Usage));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Where agents are found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
 
 use super::spec::{Class, Resource};
 use crate::cli::exit::Fault;
@@ -13,10 +17,12 @@ use crate::config::{ConfigError, trust};
 /// The provider of OCF agents that a plain name means.
 const HEARTBEAT: &str = "heartbeat";
 
-/// Where systemd looks for units, without those that generators make of init.d.
+/// Where systemd looks for units, without those that generators make of init.d (generator.late).
 const UNITS: &[&str] = &[
+    "/run/systemd/transient",
     "/etc/systemd/system",
     "/run/systemd/system",
+    "/run/systemd/generator",
     "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
@@ -76,6 +82,8 @@ pub enum Found {
     Agent(Agent),
     /// A file that cannot be executed, and no program elsewhere.
     NotExecutable(PathBuf),
+    /// A place that cannot be looked at: what may stand there goes before all others.
+    Unreadable(PathBuf, Errno),
     /// Nothing at these places.
     Nothing(Vec<PathBuf>),
 }
@@ -95,11 +103,11 @@ impl Places {
     /// The places of this machine, for the cluster of this folder.
     pub fn of(dir: &Path) -> Self {
         let init_d = PathBuf::from("/etc/init.d");
-        let shipped = std::env::var_os("TAKEOVER_RESOURCE_D").map(PathBuf::from).or_else(|| {
+        let shipped = folder_of(std::env::var_os("TAKEOVER_RESOURCE_D")).or_else(|| {
             let program = std::env::current_exe().ok()?;
             Some(program.parent()?.parent()?.join("share/takeover/resource.d"))
         });
-        let ocf = std::env::var_os("OCF_ROOT").map_or_else(|| PathBuf::from("/usr/lib/ocf"), PathBuf::from);
+        let ocf = folder_of(std::env::var_os("OCF_ROOT")).unwrap_or_else(|| PathBuf::from("/usr/lib/ocf"));
         Self {
             scripts: [Some(dir.join("resource.d")), Some(init_d.clone()), shipped].into_iter().flatten().collect(),
             init_d,
@@ -113,13 +121,11 @@ impl Places {
         let mut not_executable = None;
         let mut looked = Vec::new();
         for agent in self.candidates(resource) {
-            match agent.path.metadata() {
-                Ok(m) if !m.is_file() => {}
-                Ok(m) if agent.class == Class::Systemd || m.permissions().mode() & 0o111 != 0 => {
-                    return Found::Agent(agent);
-                }
-                Ok(_) => not_executable = not_executable.or_else(|| Some(agent.path.clone())),
-                Err(_) => {}
+            match agent.there() {
+                Ok(There::Program) => return Found::Agent(agent),
+                Ok(There::NotExecutable) => not_executable = not_executable.or_else(|| Some(agent.path.clone())),
+                Ok(There::Nothing) => {}
+                Err(e) => return Found::Unreadable(agent.path, Errno::from_raw(e.raw_os_error().unwrap_or_default())),
             }
             looked.push(agent.path);
         }
@@ -139,10 +145,10 @@ impl Places {
                 Ok(agent)
             }
             Found::NotExecutable(path) => {
-                let hint = format!("chmod +x {}", trust::shell_word(&path));
-                let message = format!("the agent {} may not be executed", path.display());
+                let (message, hint) = not_executable(&path);
                 Err(failure(Fault::Permission, "not-executable", message, hint).into())
             }
+            Found::Unreadable(path, errno) => Err(unreadable(path, errno).into()),
             Found::Nothing(looked) => {
                 let message = missing(resource);
                 Err(failure(Fault::Unavailable, "no-agent", message, install(&looked)).into())
@@ -227,9 +233,34 @@ impl Places {
 }
 
 impl Agent {
-    fn is_program(&self) -> bool {
-        self.path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    fn there(&self) -> std::io::Result<There> {
+        match self.path.metadata() {
+            Ok(m) if !m.is_file() => Ok(There::Nothing),
+            Ok(m) if self.class == Class::Systemd || m.permissions().mode() & 0o111 != 0 => Ok(There::Program),
+            Ok(_) => Ok(There::NotExecutable),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(There::Nothing),
+            Err(e) => Err(e),
+        }
     }
+
+    fn is_program(&self) -> bool {
+        matches!(self.there(), Ok(There::Program))
+    }
+}
+
+/// What stands at the place of an agent.
+enum There {
+    /// Something that can be run, or the file of a unit.
+    Program,
+    /// A file that cannot be executed.
+    NotExecutable,
+    /// No file.
+    Nothing,
+}
+
+/// The folder that a variable names, from the root on: what is judged here is run elsewhere. An empty one names none.
+fn folder_of(variable: Option<OsString>) -> Option<PathBuf> {
+    std::path::absolute(variable.filter(|v| !v.is_empty())?).ok()
 }
 
 /// The names in a folder that can be agents, sorted; none where it cannot be read.
@@ -239,6 +270,16 @@ fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = entries.filter_map(name).filter(|n| is_agent_name(n)).collect();
     names.sort();
     names
+}
+
+/// That an agent may not be executed, in words, and what to do about it.
+pub fn not_executable(path: &Path) -> (String, String) {
+    (format!("the agent {} may not be executed", path.display()), format!("chmod +x {}", trust::shell_word(path)))
+}
+
+/// That a place where the agent may be cannot be looked at.
+pub fn unreadable(path: PathBuf, errno: Errno) -> ConfigError {
+    ConfigError::Unreadable { path, error: errno.into() }
 }
 
 /// That there is no agent, in words.

@@ -8,6 +8,8 @@
 //! | [`call`] | what each class of agents is told: words and environment |
 //! | [`answer`] | what each class means by what it answers |
 //! | [`sequence`] | which resource is asked, started or stopped next |
+//! | [`lock`] | who may change a resource now |
+//! | [`processes`] | all that an agent has started |
 //! | [`supervise`] | one run of one agent, with a deadline that nothing survives |
 //! | [`drive`] | all of it together, told as events |
 //! | [`input`] | resources as other commands print them |
@@ -18,7 +20,9 @@ pub mod answer;
 pub mod call;
 pub mod drive;
 pub mod input;
+pub mod lock;
 pub mod lookup;
+pub mod processes;
 pub mod sequence;
 pub mod spec;
 pub mod supervise;

@@ -48,6 +48,8 @@ pub enum Order {
 pub enum Told {
     /// The answer to [`Order::Ask`]; the second says that an unknown one may be started all the same.
     State(State, bool),
+    /// Another answer to that: stopped, and its agent said so in so many words.
+    Off,
     /// Started, or stopped.
     Worked,
     /// The agent says that it failed.
@@ -66,7 +68,14 @@ pub enum End {
     /// As it should be.
     Done,
     /// This one does not start. What was started is stopped again, unless it was to be kept.
-    NotStarted(usize),
+    NotStarted {
+        /// Its place.
+        at: usize,
+        /// Its agent says so, or it was stopped again; otherwise nobody knows.
+        known: bool,
+    },
+    /// Nobody hears of what was started: it is stopped again.
+    Unheard,
     /// Nobody can tell whether this one runs, so it was not started. What was started is stopped again, unless it was to
     /// be kept.
     CannotTell(usize),
@@ -109,11 +118,13 @@ pub struct Sequence {
     tries: u32,
     /// How it failed, while its status is asked because of that.
     failed: Option<Told>,
+    /// One of them took all of its time, or was killed.
+    lost: bool,
 }
 
 impl Sequence {
     /// A sequence over as many resources as `forgiving` has entries. An entry is true where the status of an agent is to
-    /// be asked after a stop that failed, and is believed when it says stopped.
+    /// be asked after a stop that it refused to the last, and is believed when it says so in so many words.
     pub fn new(goal: Goal, forgiving: Vec<bool>, rules: Rules) -> Self {
         let to_stop = if goal == Goal::Start { 0..0 } else { 0..forgiving.len() };
         let mut sequence = Self {
@@ -126,6 +137,7 @@ impl Sequence {
             purpose: Purpose::Wanted,
             tries: 0,
             failed: None,
+            lost: false,
         };
         match goal {
             Goal::Start => sequence.start_at(0),
@@ -142,11 +154,11 @@ impl Sequence {
     /// Takes what came of it. An answer that does not belong to the order changes nothing.
     pub fn told(&mut self, told: Told) {
         match (self.now, told) {
-            (Order::Ask(at), Told::State(state, may_start)) => match (self.to_stop.front(), self.failed.take()) {
-                (Some(_), Some(_)) if state == State::Stopped => self.stopped(),
+            (Order::Ask(at), Told::State(..) | Told::Off) => match (self.to_stop.front(), self.failed.take()) {
+                (Some(_), Some(_)) if told == Told::Off => self.stopped(),
                 (Some(_), Some(failed)) => self.stop_failed(at, failed),
                 (Some(_), None) => self.now = Order::Stop(at),
-                (None, _) => self.asked(at, state, may_start),
+                (None, _) => self.asked(at, told),
             },
             (Order::Start(at), Told::Worked) => {
                 self.started.push(at);
@@ -155,10 +167,11 @@ impl Sequence {
             (Order::Start(at), Told::Refused | Told::Lost | Told::Impossible) => {
                 // What failed to start may be there in part: it goes first.
                 let first = if told == Told::Impossible { None } else { Some(at) };
-                self.undo(End::NotStarted(at), first);
+                let known = told == Told::Refused || (told == Told::Lost && !self.rules.keep);
+                self.undo(End::NotStarted { at, known }, first);
             }
             (Order::Stop(_), Told::Worked) => self.stopped(),
-            (Order::Stop(at), Told::Refused | Told::Lost) if self.forgiving.get(at) == Some(&true) => {
+            (Order::Stop(at), Told::Refused) if self.spent(told) && self.forgiving.get(at) == Some(&true) => {
                 self.failed = Some(told);
                 self.now = Order::Ask(at);
             }
@@ -172,21 +185,32 @@ impl Sequence {
         }
     }
 
+    /// Nobody hears of what this start has started: it is to be stopped again. Whether there is anything to do.
+    pub fn abandon(&mut self) -> bool {
+        let done = self.goal == Goal::Start && self.now == Order::End(End::Done);
+        let undo = done && !self.started.is_empty() && !self.rules.keep;
+        if undo {
+            self.undo(End::Unheard, None);
+        }
+        undo
+    }
+
     fn start_at(&mut self, at: usize) {
         self.now = if at < self.forgiving.len() { Order::Ask(at) } else { Order::End(End::Done) };
     }
 
-    fn asked(&mut self, at: usize, state: State, may_start: bool) {
-        match state {
-            State::Running => self.start_at(at + 1),
-            State::Stopped => self.now = Order::Start(at),
-            State::Unknown if may_start => self.now = Order::Start(at),
-            State::Unknown => self.undo(End::CannotTell(at), None),
-            State::Failed => {
+    fn asked(&mut self, at: usize, told: Told) {
+        match told {
+            Told::State(State::Running, _) => self.start_at(at + 1),
+            Told::Off | Told::State(State::Stopped, _) | Told::State(State::Unknown, true) => {
+                self.now = Order::Start(at)
+            }
+            Told::State(State::Failed, _) => {
                 self.purpose = Purpose::Before(at);
                 self.to_stop = [at].into();
                 self.stop_next();
             }
+            _ => self.undo(End::CannotTell(at), None),
         }
     }
 
@@ -208,7 +232,7 @@ impl Sequence {
 
     fn stop_next(&mut self) {
         self.tries = 0;
-        self.failed = None;
+        (self.failed, self.lost) = (None, false);
         self.now = match (self.to_stop.front(), self.purpose) {
             // Whether it runs is asked to tell whether anything was changed, not to leave anything out.
             (Some(at), Purpose::Wanted) => Order::Ask(*at),
@@ -220,9 +244,16 @@ impl Sequence {
         };
     }
 
+    /// Whether another try of the stop makes no sense. One that took all of its time is tried once more, not again and
+    /// again: others wait for it.
+    fn spent(&self, told: Told) -> bool {
+        told == Told::Impossible || self.tries >= self.rules.stop_retries || (told == Told::Lost && self.lost)
+    }
+
     fn stop_failed(&mut self, at: usize, told: Told) {
-        if told != Told::Impossible && self.tries < self.rules.stop_retries {
+        if !self.spent(told) {
             self.tries += 1;
+            self.lost |= told == Told::Lost;
             self.now = Order::Pause;
             return;
         }

@@ -5,7 +5,7 @@
 //! colons divide no arguments.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::config::text::{is_agent_name, is_interface_name, quoted};
@@ -48,6 +48,33 @@ pub struct Resource {
     pub agent: String,
     /// Its arguments.
     pub args: Vec<String>,
+}
+
+impl Resource {
+    /// The address that it is about, however it is written: with or without netmask and interface, by whichever of the
+    /// agents for addresses.
+    pub fn address(&self) -> Option<IpAddr> {
+        if !matches!(self.agent.as_str(), "IPaddr" | "IPaddr2" | "IPv6addr") {
+            return None;
+        }
+        let text = match self.class {
+            Class::Heartbeat => self.args.first().map(String::as_str),
+            Class::Ocf => self.args.iter().find_map(|a| a.strip_prefix("ip=").or_else(|| a.strip_prefix("ipv6addr="))),
+            Class::Lsb | Class::Systemd => None,
+        };
+        text?.split('/').next()?.parse().ok()
+    }
+
+    /// The same for all that mean the same resource.
+    pub fn identity(&self) -> String {
+        match self.address() {
+            Some(address) => address.to_string(),
+            None => {
+                let head = [self.class.word(), self.provider.as_deref().unwrap_or_default(), &self.agent];
+                head.into_iter().chain(self.args.iter().map(String::as_str)).collect::<Vec<_>>().join("::")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Resource {

@@ -8,37 +8,45 @@
 //!
 //! No agent is waited for beyond its own end: that its output stays open means nothing.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::PollFlags;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn, posix_spawnp};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, chdir, pipe2};
-use serde_json::{Value, json};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, chdir, close, pipe2, read};
 
 use super::answer::{Ended, Listener, Report, Said};
 use super::call::Call;
+use super::lock::Lock;
+use super::processes;
 use crate::cli::child;
 use crate::cli::wait::{Signals, Waiter};
 use crate::clock::Instant;
+use crate::storage::process::Process;
 
 /// Bytes of the end of the output that are kept.
 const TAIL: usize = 2048;
 
 /// How long processes that were killed may take to go: longer than that they hang in the kernel.
 const DYING: Duration = Duration::from_secs(2);
+
+/// Between two looks at what has no descriptor to wait on.
+const STEP: Duration = Duration::from_millis(10);
 
 /// How long the watcher may take beyond all that it waits for.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -54,99 +62,212 @@ pub struct Limits {
     pub keep: usize,
 }
 
-/// Runs a program to its end, or to ours: a signal that arrives meanwhile ends it, and is returned beside the report.
-pub fn run(call: &Call, limits: Limits, signals: &Signals) -> io::Result<(Report, Option<Signal>)> {
-    let (result, sender) = pipe2(OFlag::O_CLOEXEC)?;
-    let (held, leash) = pipe2(OFlag::O_CLOEXEC)?;
-    // Our own copies of its two descriptors go with the closure.
-    child::background(&[sender.as_raw_fd(), held.as_raw_fd()], move || {
-        // Without a word the other side knows that nothing is known.
-        let _ = Watcher::watch(call, limits, held, sender);
-    })?;
-    let mut leash = Some(leash);
-    let mut signal = None;
-    let waiter = Waiter::new()?;
-    let deadline = Instant::now() + limits.timeout + limits.grace + DYING + MARGIN;
-    let mut text = Vec::new();
-    let mut result = File::from(result);
-    // The report is one line; a watcher that dies before it has told all just closes the pipe.
-    while !text.ends_with(b"\n") {
-        let ready = waiter
-            .wait(&[(result.as_fd(), PollFlags::POLLIN), (signals.as_fd(), PollFlags::POLLIN)], Some(deadline))?;
-        if !ready[0].is_empty() {
-            let mut part = [0; 4096];
-            match result.read(&mut part) {
-                Ok(0) => break,
-                Ok(n) => text.extend_from_slice(&part[..n]),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+/// Runs agents one after the other.
+#[derive(Debug, Default)]
+pub struct Supervisor {
+    /// Those that watched over earlier ones, and are about to end.
+    ending: Vec<Pid>,
+}
+
+impl Supervisor {
+    /// Runs a program to its end, or to ours: a signal that arrives meanwhile ends it, and is returned beside the report.
+    /// With a lock, only while no other call has that.
+    pub fn run(
+        &mut self,
+        call: &Call,
+        lock: Option<Lock>,
+        limits: Limits,
+        signals: &Signals,
+    ) -> (Report, Option<Signal>) {
+        match self.begin(call, lock, limits) {
+            Ok(run) => {
+                let (report, stays, signal) = run.end(limits, signals);
+                if !stays {
+                    self.ending.push(run.watcher);
+                }
+                (report, signal)
             }
-        }
-        if let Some(arrived) = signals.arrived() {
-            signal = signal.or(Some(arrived));
-            leash = None; // tells the watcher
-        }
-        if Instant::now() >= deadline {
-            break;
+            Err(e) => (Report::silent(Ended::NotRun(e.to_string())), None),
         }
     }
-    drop(leash);
-    let (report, stays) = decode(&text);
-    // It has said all, and ends now, or reads for a daemon: then it is the system's as soon as we end. Only where it had to
-    // end others is it waited for, so that all of them are gone.
-    let ends = !stays && matches!(report.ended, Ended::TimedOut(_) | Ended::Interrupted(_));
-    let flags = if ends { None } else { Some(WaitPidFlag::WNOHANG) };
-    let _ = waitpid(None, flags);
-    Ok((report, signal))
+
+    /// Nothing runs where this fails.
+    fn begin(&mut self, call: &Call, lock: Option<Lock>, limits: Limits) -> io::Result<Running> {
+        let strangers = self.strangers();
+        let (result, sender) = pipe2(OFlag::O_CLOEXEC)?;
+        let (held, leash) = pipe2(OFlag::O_CLOEXEC)?;
+        let waiter = Waiter::new()?;
+        // Should what watches over the agent be killed, all that the agent has started becomes ours.
+        prctl::set_child_subreaper(true)?;
+        let lock = lock.map(Rc::new);
+        let theirs = lock.clone();
+        let keep: Vec<RawFd> =
+            [sender.as_raw_fd(), held.as_raw_fd()].into_iter().chain(lock.iter().map(|l| l.as_raw_fd())).collect();
+        // Our own copies of its descriptors go with the closure.
+        let watcher = child::background(&keep, move || {
+            // Without a word the other side knows that nothing is known.
+            let _ = Watcher::watch(call, theirs.as_deref(), limits, held, sender);
+        });
+        let watcher = watcher.inspect_err(|_| leave_orphans())?;
+        Ok(Running { watcher, strangers, result: result.into(), leash: Some(leash).into(), waiter, _lock: lock })
+    }
+
+    /// What is below us and was not started by the next run: daemons whose output is read, and children of whoever called
+    /// us.
+    fn strangers(&mut self) -> Vec<Process> {
+        if reap(|pid, _| self.ending.retain(|p| *p != pid)) {
+            return Vec::new();
+        }
+        // Watchers that are about to end are the rule, and not worth a look at all processes.
+        let childless = |pid: &Pid| processes::children(*pid).is_some_and(|c| c.is_empty());
+        match processes::children(Pid::this()) {
+            Some(children) if children.iter().all(|c| self.ending.contains(c) && childless(c)) => Vec::new(),
+            _ => processes::below(Pid::this(), &[]),
+        }
+    }
 }
 
-/// The report as a line between the watcher and us, and whether the watcher stays.
-fn encode(report: &Report, stays: bool) -> Value {
-    let ended = match &report.ended {
-        Ended::Exit(code) => json!(["exit", code]),
-        Ended::Signal(signal) => json!(["signal", signal]),
-        Ended::TimedOut(left) => json!(["timed-out", left]),
-        Ended::Interrupted(left) => json!(["interrupted", left]),
-        Ended::NotRun(why) => json!(["not-run", why]),
-        Ended::Lost => json!(["lost"]),
-    };
-    let Said { answered, not_running, running, ok, error, usage } = report.said;
-    json!([ended, [answered, not_running, running, ok, error, usage], report.out, report.tail, stays])
+/// Orphans are the system's, as they are where nobody asked for them.
+fn leave_orphans() {
+    let _ = prctl::set_child_subreaper(false);
 }
 
-fn decode(text: &[u8]) -> (Report, bool) {
-    let value: Value = serde_json::from_slice(text).unwrap_or_default();
-    let flag = |n: usize| value[1][n].as_bool().unwrap_or(false);
-    let number = |v: &Value| v.as_i64().and_then(|n| i32::try_from(n).ok());
-    let numbers = |v: &Value| v.as_array().map(|all| all.iter().filter_map(number).collect()).unwrap_or_default();
-    let what = &value[0][1];
-    let ended = match (value[0][0].as_str(), number(what)) {
-        (Some("exit"), Some(code)) => Ended::Exit(code),
-        (Some("signal"), Some(signal)) => Ended::Signal(signal),
-        (Some("timed-out"), _) => Ended::TimedOut(numbers(what)),
-        (Some("interrupted"), _) => Ended::Interrupted(numbers(what)),
-        (Some("not-run"), _) => Ended::NotRun(what.as_str().unwrap_or_default().to_owned()),
-        _ => Ended::Lost,
-    };
-    let said =
-        Said { answered: flag(0), not_running: flag(1), running: flag(2), ok: flag(3), error: flag(4), usage: flag(5) };
-    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    (Report { ended, said, out: text(&value[2]), tail: text(&value[3]) }, value[4].as_bool().unwrap_or(true))
+/// A run that has begun, as we see it.
+struct Running {
+    watcher: Pid,
+    /// Children of ours that have nothing to do with it.
+    strangers: Vec<Process>,
+    result: File,
+    /// Its end tells the watcher to end the agent, and in the end that we have heard it.
+    leash: Cell<Option<OwnedFd>>,
+    waiter: Waiter,
+    /// Ours goes when nothing is left of the agent.
+    _lock: Option<Rc<Lock>>,
+}
+
+impl Running {
+    /// The report, whether the watcher stays, and a signal that came.
+    fn end(&self, limits: Limits, signals: &Signals) -> (Report, bool, Option<Signal>) {
+        let (text, signal) = self.hear(limits, signals);
+        let Some((report, stays)) = decode(&text) else {
+            let left = self.end_all();
+            leave_orphans();
+            return (Report::silent(Ended::Lost(left)), false, signal);
+        };
+        // Before the watcher goes: what an agent that ended by itself has left is the system's.
+        leave_orphans();
+        drop(self.leash.take());
+        // Only where it had to end others is it waited for, so that all of them are gone.
+        let ends = !stays && matches!(report.ended, Ended::TimedOut(_) | Ended::Interrupted(_));
+        let flags = if ends { None } else { Some(WaitPidFlag::WNOHANG) };
+        let _ = waitpid(self.watcher, flags);
+        (report, stays, signal)
+    }
+
+    /// What the watcher has to say, and a signal that came meanwhile. One that dies before it has told all just closes the
+    /// pipe; one that is stopped says nothing in time.
+    fn hear(&self, limits: Limits, signals: &Signals) -> (Vec<u8>, Option<Signal>) {
+        let to_end = limits.grace + DYING + MARGIN;
+        let mut deadline = Instant::now() + limits.timeout + to_end;
+        let (mut text, mut signal) = (Vec::new(), None);
+        // The report is one line.
+        while !text.ends_with(b"\n") && Instant::now() < deadline {
+            let fds = [(self.result.as_fd(), PollFlags::POLLIN), (signals.as_fd(), PollFlags::POLLIN)];
+            let Ok(ready) = self.waiter.wait(&fds, Some(deadline)) else { break };
+            if !ready[0].is_empty() {
+                let mut part = [0; 4096];
+                match (&self.result).read(&mut part) {
+                    Ok(0) => break,
+                    Ok(n) => text.extend_from_slice(&part[..n]),
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+            if let Some(arrived) = signals.arrived() {
+                signal = signal.or(Some(arrived));
+                drop(self.leash.take()); // tells the watcher
+                deadline = deadline.min(Instant::now() + to_end);
+            }
+        }
+        (text, signal)
+    }
+
+    /// Ends the watcher and all that the agent has started; returns what could not be ended.
+    fn end_all(&self) -> Vec<i32> {
+        // It may be stopped, which is no hindrance to SIGKILL. What it had below it is ours then.
+        let _ = kill(self.watcher, Signal::SIGKILL);
+        let until = Instant::now() + DYING;
+        loop {
+            let alone = reap(|_, _| {});
+            let doomed = processes::below(Pid::this(), &self.strangers);
+            if alone || (doomed.is_empty() && processes::listable()) {
+                return Vec::new();
+            }
+            if Instant::now() >= until {
+                return named(&doomed);
+            }
+            doomed.into_iter().for_each(|p| processes::signal(p, Signal::SIGKILL));
+            std::thread::sleep(STEP);
+        }
+    }
+}
+
+/// Processes for a report.
+fn named(left: &[Process]) -> Vec<i32> {
+    if left.is_empty() { vec![0] } else { left.iter().map(|p| p.pid).collect() }
+}
+
+/// Takes in all children that have ended; whether none is left at all.
+fn reap(mut ended: impl FnMut(Pid, Ended)) -> bool {
+    loop {
+        let mut status = 0;
+        // SAFETY: no crate in use tells who died of a signal without a name, a realtime one. The number is ours to write.
+        let pid = unsafe { nix::libc::waitpid(-1, &raw mut status, nix::libc::WNOHANG) };
+        match (pid, Errno::last()) {
+            (1.., _) => {
+                let status = ExitStatus::from_raw(status);
+                let how = status.code().map(Ended::Exit).or_else(|| status.signal().map(Ended::Signal));
+                if let Some(how) = how {
+                    ended(Pid::from_raw(pid), how);
+                }
+            }
+            (0, _) => return false,
+            (_, Errno::EINTR) => {}
+            (_, errno) => return errno == Errno::ECHILD,
+        }
+    }
+}
+
+/// The report and whether the watcher stays, from its line; none where that is not whole.
+fn decode(text: &[u8]) -> Option<(Report, bool)> {
+    serde_json::from_slice(text.strip_suffix(b"\n")?).ok()
 }
 
 /// Output as it comes.
 struct Heard {
     listener: Listener,
+    /// Of stderr only the usage line is wanted.
+    errors: Listener,
     out: Vec<u8>,
     keep: usize,
     tail: Vec<u8>,
 }
 
 impl Heard {
+    fn new(keep: usize) -> Self {
+        let (listener, errors) = (Listener::default(), Listener::default());
+        Self { listener, errors, out: Vec::new(), keep, tail: Vec::new() }
+    }
+
     fn stdout(&mut self, bytes: &[u8]) {
         self.listener.hear(bytes);
         let room = self.keep.saturating_sub(self.out.len());
         self.out.extend(bytes.iter().take(room));
+        self.any(bytes);
+    }
+
+    fn stderr(&mut self, bytes: &[u8]) {
+        self.errors.hear(bytes);
         self.any(bytes);
     }
 
@@ -179,59 +300,123 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn watch(call: &Call, limits: Limits, leash: OwnedFd, sender: OwnedFd) -> io::Result<()> {
+    fn watch(call: &Call, lock: Option<&Lock>, limits: Limits, leash: OwnedFd, sender: OwnedFd) -> io::Result<()> {
+        let deadline = Instant::now() + limits.timeout;
+        let (mut watcher, ends) = match Self::prepare(limits) {
+            Ok(prepared) => prepared,
+            Err(e) => return send(sender, &Report::silent(Ended::NotRun(e.to_string())), false),
+        };
+        let ended = match watcher.begin(call, lock, ends, deadline, &leash) {
+            Some(ended) => ended,
+            None => watcher.until_end(deadline, limits.grace, &leash),
+        };
+        // What it wrote before it ended is in the pipes already.
+        watcher.read();
+        let survivors = match &ended {
+            Ended::TimedOut(left) | Ended::Interrupted(left) | Ended::Lost(left) => !left.is_empty(),
+            Ended::Exit(_) | Ended::Signal(_) | Ended::NotRun(_) => false,
+        };
+        let stays = survivors || watcher.out.is_some() || watcher.err.is_some();
+        // Nobody else may act as long as something of the agent is left.
+        if !survivors && let Some(lock) = lock {
+            let _ = close(lock.as_raw_fd());
+        }
+        let _ = send(sender, &watcher.heard.report(ended), stays); // whoever wanted it may be gone
+        let _ = read(&leash, &mut [0; 1]); // its end: the report was heard
+        if survivors {
+            watcher.outlast();
+        }
+        watcher.drain()
+    }
+
+    /// Everything that can fail before anything runs, and the other ends of the pipes.
+    fn prepare(limits: Limits) -> io::Result<(Self, [OwnedFd; 2])> {
         prctl::set_child_subreaper(true)?;
+        // Whoever means us means the agent: that is ended by the leash, and not set free.
+        Signals::block()?;
         let mask = SigSet::from(Signal::SIGCHLD);
         mask.thread_block()?;
         let children = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        let deadline = Instant::now() + limits.timeout;
         let (out, out_end) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, err_end) = pipe2(OFlag::O_CLOEXEC)?;
         for fd in [&out, &err] {
             fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
-        let heard = Heard { listener: Listener::default(), out: Vec::new(), keep: limits.keep, tail: Vec::new() };
-        let leader = match spawn(call, &out_end, &err_end) {
-            Ok(leader) => leader,
-            Err(e) => {
-                let report = heard.report(Ended::NotRun(e.to_string()));
-                return send(sender, &report, false);
-            }
-        };
-        drop((out_end, err_end));
-        let mut watcher = Self {
+        let watcher = Self {
             children,
             waiter: Waiter::new()?,
             out: Some(out.into()),
             err: Some(err.into()),
-            heard,
-            leader,
+            heard: Heard::new(limits.keep),
+            leader: Pid::this(),
             status: None,
             alone: false,
         };
-        let ended = watcher.until_end(deadline, limits.grace, &leash)?;
-        // What it wrote before it ended is in the pipes already.
-        watcher.read();
-        let stays = watcher.out.is_some() || watcher.err.is_some();
-        send(sender, &watcher.heard.report(ended), stays)?;
-        watcher.drain()
+        Ok((watcher, [out_end, err_end]))
+    }
+
+    /// Takes the lock and starts the agent; why it was not started, if it was not.
+    fn begin(
+        &mut self,
+        call: &Call,
+        lock: Option<&Lock>,
+        [out, err]: [OwnedFd; 2],
+        deadline: Instant,
+        leash: &OwnedFd,
+    ) -> Option<Ended> {
+        if let Some(lock) = lock
+            && let Some(ended) = self.take(lock, deadline, leash)
+        {
+            return Some(ended);
+        }
+        match spawn(call, &out, &err) {
+            Ok(leader) => self.leader = leader,
+            Err(e) => return Some(Ended::NotRun(e.to_string())),
+        }
+        None
+    }
+
+    /// Waits for the lock; what came of it, if it does not get it.
+    fn take(&self, lock: &Lock, deadline: Instant, leash: &OwnedFd) -> Option<Ended> {
+        loop {
+            match lock.take() {
+                Ok(true) => return None,
+                Ok(false) if Instant::now() >= deadline => {
+                    return Some(Ended::NotRun(format!("another call acts on it all the time: {}", lock.holder())));
+                }
+                Ok(false) => {}
+                Err(e) => return Some(Ended::NotRun(format!("cannot lock it: {e}"))),
+            }
+            let until = deadline.min(Instant::now() + STEP);
+            match self.waiter.wait(&[(leash.as_fd(), PollFlags::POLLIN)], Some(until)) {
+                Ok(ready) if ready[0].is_empty() => {}
+                Ok(_) => return Some(Ended::Interrupted(Vec::new())),
+                Err(e) => return Some(Ended::NotRun(format!("cannot wait for its lock: {e}"))),
+            }
+        }
     }
 
     /// How the agent ended, by itself or by us.
-    fn until_end(&mut self, deadline: Instant, grace: Duration, leash: &OwnedFd) -> io::Result<Ended> {
+    fn until_end(&mut self, deadline: Instant, grace: Duration, leash: &OwnedFd) -> Ended {
         loop {
             self.reap();
-            if let Some(status) = self.status.take() {
-                return Ok(status);
-            }
-            if self.alone {
-                return Ok(Ended::Lost); // by a signal that has no name
+            match self.status.clone() {
+                // Somebody else's: what it was about to do is half done, and may go on below it.
+                Some(Ended::Signal(signal)) => {
+                    let left = self.end(grace);
+                    return if left.is_empty() { Ended::Signal(signal) } else { Ended::Lost(left) };
+                }
+                Some(status) => return status,
+                None if self.alone => return Ended::Lost(Vec::new()),
+                None => {}
             }
             if Instant::now() >= deadline {
-                return Ok(Ended::TimedOut(self.end(grace)?));
+                return Ended::TimedOut(self.end(grace));
             }
-            if self.wait(Some(leash), deadline)? {
-                return Ok(Ended::Interrupted(self.end(grace)?));
+            match self.wait(Some(leash), deadline) {
+                Ok(false) => {}
+                Ok(true) => return Ended::Interrupted(self.end(grace)),
+                Err(_) => return Ended::Lost(self.end(grace)),
             }
         }
     }
@@ -253,16 +438,16 @@ impl Watcher {
     fn read(&mut self) {
         for (pipe, stdout) in [(&mut self.out, true), (&mut self.err, false)] {
             let Some(file) = pipe else { continue };
-            let mut part = [0; 16384];
+            let mut part = [0; 4096]; // small: each page of a stack is a fault after a fork
             // Somebody who writes for ever must not keep us from the clock.
-            for _ in 0..64 {
+            for _ in 0..256 {
                 match file.read(&mut part) {
                     Ok(0) => {
                         *pipe = None;
                         break;
                     }
                     Ok(n) if stdout => self.heard.stdout(&part[..n]),
-                    Ok(n) => self.heard.any(&part[..n]),
+                    Ok(n) => self.heard.stderr(&part[..n]),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => break, // nothing there now
                 }
@@ -272,38 +457,47 @@ impl Watcher {
 
     /// Takes in who has ended, orphans as well.
     fn reap(&mut self) {
-        loop {
-            let (pid, ended) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, Ended::Exit(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Ended::Signal(signal as i32)),
-                Err(Errno::ECHILD) => {
-                    self.alone = true;
-                    return;
-                }
-                _ => return,
-            };
-            if pid == self.leader {
-                self.status = Some(ended);
+        let (leader, status) = (self.leader, &mut self.status);
+        self.alone = reap(|pid, ended| {
+            if pid == leader {
+                *status = Some(ended);
             }
-        }
+        });
     }
 
     /// Ends the agent and everything that it has started; returns what could not be ended.
-    fn end(&mut self, grace: Duration) -> io::Result<Vec<i32>> {
-        self.signal_all(Signal::SIGTERM);
+    fn end(&mut self, grace: Duration) -> Vec<i32> {
+        self.reap();
+        if !self.alone {
+            self.signal_all(Signal::SIGTERM);
+        }
         let mut until = Instant::now() + grace;
         while !self.alone && Instant::now() < until {
-            self.wait(None, until)?;
-            self.reap();
+            self.step(until);
         }
         until = Instant::now() + DYING;
         while !self.alone && Instant::now() < until {
             // Again and again: one may fork while the others are being killed.
             self.signal_all(Signal::SIGKILL);
-            self.wait(None, Instant::now() + Duration::from_millis(10))?;
-            self.reap();
+            self.step(Instant::now() + STEP);
         }
-        Ok(if self.alone { Vec::new() } else { below(Pid::this()).into_iter().map(Pid::as_raw).collect() })
+        if self.alone { Vec::new() } else { named(&processes::below(Pid::this(), &[])) }
+    }
+
+    /// Waits for somebody to end, and takes them in.
+    fn step(&mut self, until: Instant) {
+        if self.wait(None, until).is_err() {
+            std::thread::sleep(STEP);
+        }
+        self.reap();
+    }
+
+    /// Waits until nothing is left below us.
+    fn outlast(&mut self) {
+        while !self.alone {
+            self.signal_all(Signal::SIGKILL);
+            self.step(Instant::now() + Duration::from_secs(1));
+        }
     }
 
     fn signal_all(&self, signal: Signal) {
@@ -311,9 +505,7 @@ impl Watcher {
         if self.status.is_none() {
             let _ = killpg(self.leader, signal);
         }
-        for pid in below(Pid::this()) {
-            let _ = kill(pid, signal);
-        }
+        processes::below(Pid::this(), &[]).into_iter().for_each(|p| processes::signal(p, signal));
     }
 
     /// Reads and forgets what a daemon still writes to the stdout of its start.
@@ -322,6 +514,7 @@ impl Watcher {
             return Ok(());
         }
         prctl::set_child_subreaper(false)?;
+        Signals::release()?; // it holds nothing up any more
         self.heard.keep = 0;
         while self.out.is_some() || self.err.is_some() {
             self.wait(None, Instant::now() + Duration::from_secs(86_400))?;
@@ -333,9 +526,10 @@ impl Watcher {
 
 impl Heard {
     fn report(&self, ended: Ended) -> Report {
+        let said = self.listener.said();
         Report {
             ended,
-            said: self.listener.said(),
+            said: Said { usage: said.usage || self.errors.said().usage, ..said },
             out: String::from_utf8_lossy(&self.out).into_owned(),
             tail: self.tail(),
         }
@@ -344,7 +538,9 @@ impl Heard {
 
 /// Hands the report over, as a line.
 fn send(sender: OwnedFd, report: &Report, stays: bool) -> io::Result<()> {
-    File::from(sender).write_all(format!("{}\n", encode(report, stays)).as_bytes())
+    let mut line = serde_json::to_string(&(report, stays))?;
+    line.push('\n');
+    File::from(sender).write_all(line.as_bytes())
 }
 
 /// Starts the program of a call in a session of its own, in the root folder (where the watcher goes, too), without stdin
@@ -372,39 +568,18 @@ fn spawn(call: &Call, out: &OwnedFd, err: &OwnedFd) -> io::Result<Pid> {
     attributes.set_flags(session | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_sigmask(&SigSet::empty())?;
     attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
-    match posix_spawnp(&program, &files, &attributes, &args, &env) {
+    // systemctl alone is looked for in PATH: an agent is the file that was judged.
+    let spawned = match call.program.is_absolute() {
+        true => posix_spawn(program.as_c_str(), &files, &attributes, &args, &env),
+        false => posix_spawnp(&program, &files, &attributes, &args, &env),
+    };
+    match spawned {
         Err(Errno::ENOEXEC) => {
             let args: Vec<&CStr> = std::iter::once(c"sh").chain(args.iter().map(|a| a.as_c_str())).collect();
-            Ok(posix_spawnp(c"/bin/sh", &files, &attributes, &args, &env)?)
+            Ok(posix_spawn(c"/bin/sh", &files, &attributes, &args, &env)?)
         }
         other => Ok(other?),
     }
-}
-
-/// All processes below this one, from `/proc`; none where that is another namespace's, whose numbers mean others.
-fn below(root: Pid) -> Vec<Pid> {
-    let own = std::fs::read_link("/proc/self").ok().and_then(|p| p.to_str()?.parse().ok());
-    if own != Some(Pid::this().as_raw()) {
-        return Vec::new();
-    }
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let parent = |path: PathBuf| {
-        let pid: i32 = path.file_name()?.to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
-        // The name may hold anything; what follows its last bracket is the state and the parent.
-        let parent: i32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-        Some((pid, parent))
-    };
-    let all: Vec<(i32, i32)> = entries.filter_map(|e| parent(e.ok()?.path())).collect();
-    let mut found = Vec::new();
-    let mut todo = vec![root.as_raw()];
-    while let Some(at) = todo.pop() {
-        for (pid, _) in all.iter().filter(|(_, parent)| *parent == at) {
-            found.push(Pid::from_raw(*pid));
-            todo.push(*pid);
-        }
-    }
-    found
 }
 
 #[cfg(test)]
@@ -417,6 +592,10 @@ mod tests {
         Report { ended, said, out: "a\u{0}ä".into(), tail: "\n\"".into() }
     }
 
+    fn line(report: &Report, stays: bool) -> Vec<u8> {
+        format!("{}\n", serde_json::to_string(&(report, stays)).unwrap()).into_bytes()
+    }
+
     #[test]
     fn reports_come_back() {
         for ended in [
@@ -427,11 +606,11 @@ mod tests {
             Ended::TimedOut(vec![3, 4]),
             Ended::Interrupted(vec![5]),
             Ended::NotRun("no".into()),
-            Ended::Lost,
+            Ended::Lost(vec![0]),
         ] {
             let report = report(ended);
             for stays in [false, true] {
-                assert_eq!(decode(encode(&report, stays).to_string().as_bytes()), (report.clone(), stays));
+                assert_eq!(decode(&line(&report, stays)), Some((report.clone(), stays)));
             }
         }
     }
@@ -440,15 +619,25 @@ mod tests {
         /// Half a line, and any other, is a run of which nothing is known.
         #[test]
         fn what_was_cut_off_is_lost(cut in 0usize..60) {
-            let text = encode(&report(Ended::Exit(0)), false).to_string();
+            let text = line(&report(Ended::Exit(0)), false);
             prop_assume!(cut < text.len());
-            prop_assert_eq!(decode(&text.as_bytes()[..cut]).0.ended, Ended::Lost);
+            prop_assert_eq!(decode(&text[..cut]), None);
+        }
+    }
+
+    #[test]
+    fn a_usage_line_counts_on_stderr_too() {
+        for (out, err, usage) in [("", "Usage: x", true), ("usage: x", "", true), ("", "x: no such action", false)] {
+            let mut heard = Heard::new(0);
+            heard.stdout(out.as_bytes());
+            heard.stderr(err.as_bytes());
+            assert_eq!(heard.report(Ended::Exit(1)).said.usage, usage, "{out} {err}");
         }
     }
 
     #[test]
     fn the_tail_is_the_end_and_whole_characters() {
-        let mut heard = Heard { listener: Listener::default(), out: Vec::new(), keep: 3, tail: Vec::new() };
+        let mut heard = Heard::new(3);
         for _ in 0..1000 {
             heard.stdout("äöü".repeat(11).as_bytes());
         }

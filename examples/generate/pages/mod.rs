@@ -13,8 +13,8 @@ use std::path::Path;
 
 use takeover::args::manual::Manual;
 use takeover::args::{
-    fs_claim, fs_release, garp, ha_conf, ha_event, hb_listen, hb_send, probe_http, probe_ping, run_resource, vip_drop,
-    vip_take, vip_who,
+    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, hb_listen, hb_send, probe_http, probe_ping, run_resource,
+    vip_drop, vip_take, vip_who,
 };
 use takeover::cli::Tool;
 
@@ -54,6 +54,7 @@ pub fn commands() -> Vec<Command> {
         command::<fs_release::FsRelease>(8, &fs_release::MANUAL),
         command::<garp::Garp>(8, &garp::MANUAL),
         command::<ha_conf::HaConf>(1, &ha_conf::MANUAL),
+        command::<ha_decide::HaDecide>(1, &ha_decide::MANUAL),
         command::<ha_event::HaEvent>(1, &ha_event::MANUAL),
         command::<hb_listen::HbListen>(8, &hb_listen::MANUAL),
         command::<hb_send::HbSend>(8, &hb_send::MANUAL),

@@ -96,7 +96,8 @@ pub(super) const EVENTS: &[EventDoc] = &[
     EventDoc {
         name: "heartbeat",
         tools: LISTEN,
-        doc: "A node's heartbeat: the first one, one with another status, or with --beats every one.",
+        doc: "A node's heartbeat: the first one, one with another status or other fields of its own, or with --beats every \
+              one.",
         fields: &["node", "medium", "st", "gap_ms", "message"],
     },
     EventDoc {

@@ -4,6 +4,7 @@
 //! one meaning, whatever event carries it; fields are added, never renamed.
 
 mod config;
+mod decide;
 mod heartbeat;
 mod probe;
 mod resource;
@@ -120,6 +121,7 @@ const FIELDS: &[&[FieldDoc]] = &[
     COMMON,
     ERRORS,
     config::FIELDS,
+    decide::FIELDS,
     heartbeat::FIELDS,
     probe::FIELDS,
     resource::FIELDS,
@@ -130,6 +132,7 @@ const FIELDS: &[&[FieldDoc]] = &[
 const EVENTS: &[&[EventDoc]] = &[
     ERROR_EVENTS,
     config::EVENTS,
+    decide::EVENTS,
     heartbeat::EVENTS,
     probe::EVENTS,
     resource::EVENTS,

@@ -106,6 +106,16 @@ fn each_fault_alone() {
     }
 }
 
+/// A plain name may be a unit, one with arguments may not.
+#[test]
+fn a_name_with_arguments_is_looked_for_anew() {
+    let cluster = Cluster::new("arguments");
+    cluster.write("units/web.service", 0o644, "");
+    cluster.write("haresources", 0o644, "ha1 10.0.0.3 web\nha2 web::1\n");
+    let problems = cluster.problems();
+    assert_eq!((problems.len(), problems[0].1), (1, Some(2)), "{problems:?}");
+}
+
 /// What can be read is checked, though a file is missing.
 #[test]
 fn unreadable_files_hide_nothing() {
@@ -114,5 +124,5 @@ fn unreadable_files_hide_nothing() {
     cluster.write("authkeys", 0o600, "auth 1\n1 crc\n");
     let checked = check(&cluster.0, &cluster.places());
     assert_eq!((checked.unreadable.len(), checked.problems.len()), (1, 1));
-    assert_eq!(checked.unreadable[0].code(), "no-such-file");
+    assert_eq!(checked.unreadable[0].1.code(), "no-such-file");
 }

@@ -20,7 +20,6 @@ const IGNORED: &[(&str, &str)] = &[
     ("crmd_spawns_pengine", "it is for Pacemaker, which is not started here"),
     ("debug", "there are no levels of debugging: hb-listen shows all that is heard"),
     ("enable_config_writes", "it is for Pacemaker, which is not started here"),
-    ("env", "programs get the environment of whoever starts them"),
     ("hbaping", "heartbeat itself never had more than a part of it"),
     ("hbgenmethod", "generations are always kept in a file of the state folder"),
     ("hopfudge", "messages are not forwarded from one serial line to the next"),
@@ -134,6 +133,7 @@ impl Reader {
                 let known = [("none", Autojoin::None), ("other", Autojoin::Other), ("any", Autojoin::Any)];
                 self.choice(at, &words, &known, |c, v| c.autojoin = v);
             }
+            "env" => self.env(at, rest),
             "respawn" => self.client(at, &words, |c| &mut c.respawn),
             "failfast" => self.client(at, &words, |c| &mut c.failfast),
             "apiauth" => self.apiauth(at, &words),
@@ -554,6 +554,18 @@ impl Reader {
             self.content.logfacility = Some(word.to_owned());
         } else {
             self.wrong(at, word, "a facility of syslog", "write daemon, user, local0 to local7, or none");
+        }
+    }
+
+    /// For programs that are started, and, by the name, settings of ours that a real heartbeat has no directive for.
+    fn env(&mut self, at: At, rest: &str) {
+        let text = rest.trim();
+        let name = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        match text.split_once('=') {
+            Some((variable, value)) if name(variable) && !variable.starts_with(|c: char| c.is_ascii_digit()) => {
+                self.content.env.push((variable.to_owned(), value.to_owned()));
+            }
+            _ => self.wrong(at, text, "NAME=VALUE", "write env NAME=VALUE, with no blanks around the equals sign"),
         }
     }
 

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::clock::Instant;
-use crate::heartbeat::wire::message::Message;
+use crate::heartbeat::wire::message::{Field, Message};
 use finding::{Finding, Refusal};
 use judge::{Change, Judge, Limits, NodeState};
 use pulse::Pulse;
@@ -60,6 +60,9 @@ pub struct Settings {
     pub stored: BTreeMap<String, Mark>,
 }
 
+/// What every heartbeat carries, and what differs in each: none of it says anything new of its sender.
+const ROUTINE: [&str; 12] = ["t", "st", "dt", "protocol", "src", "srcuuid", "seq", "hg", "ts", "ld", "ttl", "auth"];
+
 #[derive(Debug)]
 struct Node {
     name: String,
@@ -69,6 +72,8 @@ struct Node {
     answers: Answers,
     standing: Standing,
     status: Option<String>,
+    /// What its heartbeats carry beside their own fields.
+    said: Vec<Field>,
     beat: Option<Instant>,
     /// Where the agenda has it.
     due: Option<Instant>,
@@ -132,6 +137,7 @@ impl Membership {
             answers: Answers::default(),
             standing: Standing::None,
             status: None,
+            said: Vec::new(),
             beat: None,
             due: None,
         });
@@ -279,6 +285,11 @@ impl Membership {
             if kind == "status" {
                 let status = message.text("st");
                 news = node.status.as_deref() != status || admission != Some(Admission::Fresh);
+                let more = || message.fields.iter().filter(|f| !ROUTINE.contains(&f.name.as_str()));
+                if !node.said.iter().eq(more()) {
+                    news = true;
+                    node.said = more().cloned().collect();
+                }
                 node.status = status.map(str::to_owned);
                 node.beat = Some(now);
                 node.pulses[medium].beat(now);

@@ -2,7 +2,6 @@
 //!
 //! [`speaker`] and [`orders`] are pure; [`input`] reads stdin; [`run`] holds the media and the clock.
 
-pub mod input;
 pub mod orders;
 pub mod run;
 pub mod speaker;

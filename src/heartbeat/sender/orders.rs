@@ -6,9 +6,6 @@ use super::speaker::OURS;
 use crate::heartbeat::membership::window::Span;
 use crate::heartbeat::wire::message::Message;
 
-/// A line longer than the longest message is not read to its end.
-pub const LONGEST: usize = 1024 * 1024;
-
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
@@ -55,7 +52,9 @@ pub fn read(line: &[u8]) -> Result<Option<(&'static str, Order)>, String> {
             _ => Err("reply needs either a message or first_seq and last_seq".to_owned()),
         },
         "order" => {
-            let (status, span) = (text(&object, "status")?, span(&object)?);
+            // status by hand; st as every event carries it.
+            let status = text(&object, "status")?.or(text(&object, "st")?);
+            let span = span(&object)?;
             let extra = fields(&object)?;
             match span {
                 Some(span) if status.is_none() && extra.is_none() => {

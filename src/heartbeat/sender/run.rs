@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use nix::poll::PollFlags;
 
-use super::input::Input;
 use super::orders::{self, Order};
 use super::speaker::{Identity, Present, Said, Speaker};
 use crate::args::hb_send::{Form, HbSend};
 use crate::cli::event::Event;
 use crate::cli::exit::{Answer, Fault};
+use crate::cli::lines::Lines;
 use crate::cli::output::Output;
 use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{self, Error, Failure, realtime};
@@ -211,7 +211,7 @@ struct Sender<'a, S> {
 impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
     fn go(&mut self, pace: &Pace, listen: bool, signals: &Signals) -> Result<Answer, Error> {
         let waiter = Waiter::new().map_err(|e| Failure::io("cannot make a timer", &e))?;
-        let mut input = listen.then(Input::default);
+        let mut input = listen.then(Lines::default);
         let mut left = pace.count;
         let mut beats = Rhythm::from(Instant::now(), pace.every);
         let mut last: Option<Instant> = None;
@@ -230,7 +230,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                 left = left.map(|n| n - 1);
             }
             for _ in 0..ORDERS {
-                let Some(line) = input.as_mut().and_then(Input::next_line) else { break };
+                let Some(line) = input.as_mut().and_then(Lines::next_line) else { break };
                 self.obey(line, Instant::now())?;
             }
             let waiting = input.as_ref().is_some_and(|input| !input.exhausted());
@@ -242,13 +242,13 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
                     return self.done();
                 }
             }
-            if input.as_ref().is_some_and(Input::exhausted) {
+            if input.as_ref().is_some_and(Lines::exhausted) {
                 input = None;
                 let cause = "stdin has ended; nothing is answered any more";
                 self.output.emit(Event::new("orders-ended", cause).with("cause", cause))?;
             }
             self.output.flush_backlog()?;
-            let more = input.as_ref().is_some_and(Input::waiting);
+            let more = input.as_ref().is_some_and(Lines::waiting);
             let next = if left == Some(0) { ending } else { Some(beats.due()) };
             self.wait(&waiter, signals, &mut input, if more { Some(now) } else { next })?;
         }
@@ -259,13 +259,13 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
         &mut self,
         waiter: &Waiter,
         signals: &Signals,
-        input: &mut Option<Input>,
+        input: &mut Option<Lines>,
         next: Option<Instant>,
     ) -> Result<(), Error> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let mut fds: Vec<(BorrowedFd, PollFlags)> =
             vec![(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), self.output.wanted())];
-        let reads = input.as_ref().is_some_and(Input::wants_more);
+        let reads = input.as_ref().is_some_and(Lines::wants_more);
         if reads {
             fds.push((stdin.as_fd(), PollFlags::POLLIN));
         }
@@ -278,7 +278,7 @@ impl<S: Fn(&Message) -> Vec<Vec<u8>>> Sender<'_, S> {
             return Err(crate::cli::output::OutputError::Closed.into());
         }
         if reads && !ready[2].is_empty() {
-            input.as_mut().into_iter().for_each(Input::fill);
+            input.as_mut().into_iter().for_each(|lines| lines.fill(io::stdin()));
         }
         let now = Instant::now();
         for (flags, n) in ready[first..].iter().zip(with_fd) {

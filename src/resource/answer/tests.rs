@@ -47,6 +47,47 @@ fn heartbeat_scripts_answer_in_words() {
     }
 }
 
+/// Only this makes a stop that was refused one that had nothing to do.
+#[test]
+fn what_is_said_in_so_many_words() {
+    for (class, code, out, said_off) in [
+        (Heartbeat, 0, "old is stopped\n", true),
+        (Heartbeat, 1, "INFO: Stopped.", true),
+        (Heartbeat, 1, "httpd is not running", true),
+        (Heartbeat, 3, "httpd is down", true),
+        (Heartbeat, 7, "", true),
+        (Heartbeat, 0, "httpd is down", false),
+        (Heartbeat, 1, "some of r0 are primary", false),
+        (Heartbeat, 1, "it cannot be stopped", false),
+        (Heartbeat, 1, "not stopped", false),
+        (Heartbeat, 1, "one\nis stopped", false),
+        (Heartbeat, 4, "is stopped", false),
+        (Heartbeat, 4, "it may be not running", false),
+        (Heartbeat, 0, "running", false),
+        (Heartbeat, 3, "", false),
+        (Lsb, 3, "", true),
+        (Lsb, 4, "not running", false),
+        (Ocf, 7, "", true),
+        (Ocf, 5, "", false),
+        (Systemd, 0, "LoadState=loaded\nActiveState=inactive\n", true),
+        (Systemd, 0, "LoadState=loaded\nActiveState=failed\n", false),
+    ] {
+        let judged = judge(class, Action::Status, &report(Ended::Exit(code), out));
+        assert_eq!(judged.said_off, said_off, "{class:?} {code} '{out}'");
+        assert!(!said_off || judged.state == Stopped);
+    }
+}
+
+/// Scripts without that action end with 1, 2 or 3, which LSB has for other things.
+#[test]
+fn a_usage_line_is_no_status() {
+    for code in 0..=3 {
+        for class in [Heartbeat, Lsb] {
+            assert_eq!(status(class, code, "Usage: /etc/init.d/x {start|stop}\n"), (Unknown, true), "{class:?} {code}");
+        }
+    }
+}
+
 #[test]
 fn codes() {
     for (class, code, state) in [
@@ -113,6 +154,28 @@ fn starts_and_stops() {
     }
 }
 
+/// What systemctl says of its own work is not enough.
+#[test]
+fn a_unit_is_what_systemd_shows_afterwards() {
+    for (action, load, active, state) in [
+        (Action::Start, "loaded", "active", Running),
+        (Action::Start, "loaded", "reloading", Running),
+        (Action::Start, "loaded", "inactive", Failed),
+        (Action::Start, "loaded", "failed", Failed),
+        (Action::Start, "loaded", "activating", Unknown),
+        (Action::Stop, "loaded", "inactive", Stopped),
+        (Action::Stop, "loaded", "failed", Stopped),
+        (Action::Stop, "not-found", "inactive", Stopped),
+        (Action::Stop, "loaded", "active", Failed),
+        (Action::Stop, "loaded", "deactivating", Unknown),
+    ] {
+        let out = format!("LoadState={load}\nActiveState={active}\nSubState=x\n");
+        let judged = confirm(action, &report(Ended::Exit(0), &out));
+        assert_eq!((judged.state, judged.may_start), (state, false), "{action:?} {out}");
+        assert_eq!(confirm(action, &report(Ended::Exit(1), &out)).state, Unknown, "nobody was asked");
+    }
+}
+
 fn endings() -> impl Strategy<Value = Ended> {
     prop_oneof![
         any::<u8>().prop_map(|c| Ended::Exit(c.into())),
@@ -121,7 +184,8 @@ fn endings() -> impl Strategy<Value = Ended> {
         Just(Ended::TimedOut(vec![7])),
         Just(Ended::Interrupted(Vec::new())),
         Just(Ended::NotRun("no".into())),
-        Just(Ended::Lost),
+        Just(Ended::Lost(Vec::new())),
+        Just(Ended::Lost(vec![0])),
     ]
 }
 

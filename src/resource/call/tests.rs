@@ -11,12 +11,24 @@ fn around() -> Around {
         ("OCF_CHECK_LEVEL", "10"),
         ("HA_DEBUGLOG", "/var/log/ha-debug"),
         ("HA_DIR", "/elsewhere"),
+        ("HA_BIN", "/elsewhere"),
+        ("HA_RSCTMP", "/elsewhere"),
+        ("OCF_ROOT", "/elsewhere"),
+        ("OCF_TRACE_RA", "1"),
+        ("BASH_ENV", "/elsewhere"),
+        ("ENV", "/elsewhere"),
+        ("BASH_FUNC_ip%%", "() { :; }"),
+        ("LD_PRELOAD", "/elsewhere"),
+        ("SYSTEMD_OFFLINE", "1"),
+        ("SYSTEMD_IGNORE_CHROOT", "1"),
+        ("TAKEOVER_PROBE", "9ms"),
     ];
     Around {
         ha_d: "/etc/ha.d".into(),
         node: "ha1".into(),
         inherited: inherited.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
         bin: Some("/opt/takeover/bin".into()),
+        locks: None,
     }
 }
 
@@ -101,6 +113,33 @@ fn the_environment_of_ocf_agents() {
     }
     let call = called(Class::Ocf, "ocf:heartbeat:Dummy", Action::Monitor);
     assert_eq!(var(&call, "OCF_RESKEY_CRM_meta_interval"), Some("10000"));
+}
+
+#[test]
+fn what_is_not_handed_on() {
+    for (class, spec) in [
+        (Class::Heartbeat, "httpd"),
+        (Class::Lsb, "lsb:httpd"),
+        (Class::Ocf, "ocf:heartbeat:Dummy"),
+        (Class::Systemd, "systemd:nginx"),
+    ] {
+        let call = called(class, spec, Action::Start);
+        for name in [
+            "OCF_TRACE_RA",
+            "BASH_ENV",
+            "ENV",
+            "BASH_FUNC_ip%%",
+            "LD_PRELOAD",
+            "SYSTEMD_OFFLINE",
+            "SYSTEMD_IGNORE_CHROOT",
+        ] {
+            assert_eq!(var(&call, name), None, "{spec} {name}");
+        }
+        assert_ne!(var(&call, "OCF_ROOT"), Some("/elsewhere"), "{spec}");
+        assert_eq!((var(&call, "TAKEOVER_PROBE"), var(&call, "OCF_CHECK_LEVEL")), (Some("9ms"), Some("10")), "{spec}");
+    }
+    assert_eq!(var(&called(Class::Heartbeat, "httpd", Action::Start), "HA_BIN"), Some("/usr/libexec/heartbeat"));
+    assert_eq!(var(&called(Class::Heartbeat, "httpd", Action::Start), "HA_RSCTMP"), Some(RSCTMP));
 }
 
 #[test]

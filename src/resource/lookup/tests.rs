@@ -75,6 +75,29 @@ fn where_agents_are_found() {
 }
 
 #[test]
+fn a_place_that_cannot_be_looked_at_is_not_empty() {
+    let folders = Folders::new("unreadable", &[("shipped/x", 0o755)]);
+    fs::create_dir(folders.0.join("resource.d")).unwrap();
+    let link = folders.0.join("resource.d/x");
+    std::os::unix::fs::symlink("x", &link).unwrap();
+    let found = folders.places().find(&"x".parse().unwrap());
+    assert_eq!(found, Found::Unreadable(link.clone(), Errno::ELOOP));
+    assert_eq!(folders.places().resolve(&"x".parse().unwrap()).unwrap_err().failure().code, "unreadable-file");
+    fs::remove_file(link).unwrap();
+    assert!(matches!(folders.places().find(&"x".parse().unwrap()), Found::Agent(_)));
+}
+
+#[test]
+fn folders_from_the_environment() {
+    let here = std::env::current_dir().unwrap();
+    for (variable, folder) in
+        [(None, None), (Some(""), None), (Some("/a"), Some("/a".into())), (Some("a"), Some(here.join("a")))]
+    {
+        assert_eq!(folder_of(variable.map(OsString::from)), folder);
+    }
+}
+
+#[test]
 fn what_may_not_be_run() {
     let folders =
         Folders::new("faults", &[("resource.d/plain", 0o644), ("resource.d/open", 0o777), ("init.d/plain", 0o644)]);

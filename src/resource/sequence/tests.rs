@@ -43,10 +43,65 @@ fn a_failed_start_is_undone() {
     };
     let (got, end) = orders(Goal::Start, &[false; 4], RULES, machine);
     assert_eq!(got[7..], [Stop(3), Stop(2), Stop(0)], "{got:?}");
-    assert_eq!(end, End::NotStarted(3));
+    assert_eq!(end, End::NotStarted { at: 3, known: true });
     let (got, end) = orders(Goal::Start, &[false; 4], Rules { keep: true, ..RULES }, machine);
     assert!(!got.iter().any(|o| matches!(o, Stop(_))), "{got:?}");
-    assert_eq!(end, End::NotStarted(3));
+    assert_eq!(end, End::NotStarted { at: 3, known: true });
+}
+
+/// One that hung may have started, unless it was stopped after that; of one that could not be run nobody knows.
+#[test]
+fn whether_a_failed_start_left_anything_may_be_unknown() {
+    for (told, keep, known) in [
+        (Told::Lost, false, true),
+        (Told::Lost, true, false),
+        (Told::Impossible, false, false),
+        (Told::Impossible, true, false),
+    ] {
+        let (_, end) = orders(Goal::Start, &[false], Rules { keep, ..RULES }, |order| match order {
+            Ask(_) => Told::State(Stopped, false),
+            Start(_) => told,
+            _ => Told::Worked,
+        });
+        assert_eq!(end, End::NotStarted { at: 0, known }, "{told:?} {keep}");
+    }
+}
+
+#[test]
+fn a_start_that_nobody_hears_of_is_undone() {
+    let play = |goal, running: bool, keep| {
+        let mut sequence = Sequence::new(goal, vec![false; 2], Rules { keep, ..RULES });
+        let mut all = Vec::new();
+        loop {
+            match sequence.order() {
+                Order::End(end) => {
+                    if !sequence.abandon() {
+                        return (all, end);
+                    }
+                }
+                Ask(_) => sequence.told(Told::State(if running { Running } else { Stopped }, false)),
+                order => {
+                    all.push(order);
+                    sequence.told(Told::Worked);
+                }
+            }
+        }
+    };
+    assert_eq!(play(Goal::Start, false, false), (vec![Start(0), Start(1), Stop(1), Stop(0)], End::Unheard));
+    assert_eq!(play(Goal::Start, true, false), (vec![], End::Done));
+    assert_eq!(play(Goal::Start, false, true), (vec![Start(0), Start(1)], End::Done));
+    assert_eq!(play(Goal::Restart, false, false), (vec![Stop(1), Stop(0), Start(0), Start(1)], End::Done));
+}
+
+/// Others wait for a hand-over.
+#[test]
+fn a_stop_that_takes_all_of_its_time_is_tried_once_more() {
+    let (got, end) = orders(Goal::Stop, &[true], Rules { stop_retries: 9, keep: false }, |order| match order {
+        Ask(_) => Told::Off,
+        _ => Told::Lost,
+    });
+    assert_eq!(got, [Ask(0), Stop(0), Pause, Stop(0)], "and its status proves nothing");
+    assert_eq!(end, End::NotStopped { at: 0, refused: false, starting: false });
 }
 
 #[test]
@@ -84,18 +139,20 @@ fn stops_from_right_to_left_and_no_further_than_a_stop_that_fails() {
     let (got, end) = orders(Goal::Stop, &[false; 3], RULES, machine);
     assert_eq!(got, [Ask(2), Stop(2), Ask(1), Stop(1), Pause, Stop(1), Pause, Stop(1)]);
     assert_eq!(end, End::NotStopped { at: 1, refused: true, starting: false });
-    // A script whose stop fails when there is nothing to stop: its status is believed.
-    let mut stops = 0;
-    let (got, end) = orders(Goal::Stop, &[true; 2], RULES, |order| match order {
-        Ask(0) => Told::State(if stops > 0 { Stopped } else { Running }, false),
-        Ask(_) => Told::State(Stopped, false),
-        Stop(0) => {
-            stops += 1;
-            Told::Refused
-        }
-        _ => Told::Worked,
-    });
-    assert_eq!((got, end), (vec![Ask(1), Stop(1), Ask(0), Stop(0), Ask(0)], End::Done));
+    // A script whose stop fails when there is nothing to stop: its status is believed in the end, if it says so.
+    for (answer, ends) in [
+        (Told::Off, End::Done),
+        (Told::State(Stopped, false), End::NotStopped { at: 0, refused: true, starting: false }),
+        (Told::State(Unknown, true), End::NotStopped { at: 0, refused: true, starting: false }),
+    ] {
+        let (got, end) = orders(Goal::Stop, &[true; 2], RULES, |order| match order {
+            Ask(_) => answer,
+            Stop(0) => Told::Refused,
+            _ => Told::Worked,
+        });
+        let stops = [Stop(0), Pause, Stop(0), Pause, Stop(0), Ask(0)];
+        assert_eq!((&got[..3], &got[3..], end), (&[Ask(1), Stop(1), Ask(0)][..], &stops[..], ends));
+    }
 }
 
 #[test]
@@ -123,8 +180,10 @@ impl Machine {
             Ask(at) => {
                 let n = self.asked[at];
                 self.asked[at] += 1;
-                let (state, may) = self.status[at][n % self.status[at].len()];
-                Told::State(state, may && state == Unknown)
+                match self.status[at][n % self.status[at].len()] {
+                    (Stopped, true) => Told::Off,
+                    (state, may) => Told::State(state, may && state == Unknown),
+                }
             }
             Start(at) | Stop(at) => {
                 let n = self.acted[at];
@@ -168,7 +227,7 @@ proptest! {
         // What is really so, as far as the orders tell: the last answer of each, whether this call started it.
         let mut last_asked = vec![None; n];
         let mut started: Vec<usize> = Vec::new();
-        let mut tries = vec![0u32; n];
+        let (mut tries, mut lost) = (vec![0u32; n], vec![0u32; n]);
         let mut given_up = None; // a stop that failed for good: nothing may follow
         let mut failed_start = None;
         let mut stopped_in_order: Vec<usize> = Vec::new();
@@ -177,7 +236,8 @@ proptest! {
             if let Order::End(end) = order {
                 match end {
                     End::Done => prop_assert!(failed_start.is_none() && given_up.is_none()),
-                    End::NotStarted(at) => prop_assert!(failed_start == Some(at) && given_up.is_none() && (keep || started.is_empty())),
+                    End::NotStarted { at, .. } => prop_assert!(failed_start == Some(at) && given_up.is_none() && (keep || started.is_empty())),
+                    End::Unheard => prop_assert!(false, "nobody said so"),
                     End::CannotTell(_) => prop_assert!(given_up.is_none() && (keep || started.is_empty())),
                     End::NotStopped { at, .. } => prop_assert_eq!(given_up, Some(at)),
                 }
@@ -185,7 +245,7 @@ proptest! {
                     prop_assert_eq!(&stopped_in_order, &(0..n).rev().collect::<Vec<_>>());
                 }
                 // The end is the end.
-                for told in [Told::Worked, Told::Refused, Told::Paused, Told::State(Stopped, true)] {
+                for told in [Told::Worked, Told::Refused, Told::Paused, Told::Off, Told::State(Stopped, true)] {
                     sequence.told(told);
                     prop_assert_eq!(sequence.order(), order);
                 }
@@ -216,19 +276,25 @@ proptest! {
                         stopped_in_order.push(at);
                         tries[at] = 0;
                         last_asked[at] = Some(Told::State(Stopped, false)); // its agent's word, as good as an answer
-                    } else if told == Told::Impossible || (tries[at] > stop_retries && !forgiving[at]) {
-                        given_up = Some(at);
+                        lost[at] = 0;
+                    } else {
+                        lost[at] += u32::from(told == Told::Lost);
+                        let spent = told == Told::Impossible || tries[at] > stop_retries || (told == Told::Lost && lost[at] > 1);
+                        if spent && !(told == Told::Refused && forgiving[at]) {
+                            given_up = Some(at);
+                        }
                     }
                     prop_assert!(tries[at] <= stop_retries + 1);
                 }
                 _ => unreachable!(),
             }
             match (order, told) {
-                // A forgiving one was asked after its stop had failed.
-                (Ask(at), Told::State(Stopped, _)) if tries[at] > 0 => {
+                // A forgiving one was asked after its stop was refused to the last.
+                (Ask(at), Told::Off) if tries[at] > 0 => {
+                    prop_assert!(tries[at] > stop_retries);
                     started.retain(|s| *s != at);
                     stopped_in_order.push(at);
-                    tries[at] = 0;
+                    (tries[at], lost[at]) = (0, 0);
                 }
                 (Ask(at), Told::State(..)) if tries[at] > stop_retries => given_up = Some(at),
                 _ => {}

@@ -90,3 +90,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_the_same() {
+    let identity = |spec: &str| spec.parse::<Resource>().unwrap().identity();
+    for (one, other, same) in [
+        ("10.0.0.3", "IPaddr::10.0.0.3/24/eth0", true),
+        ("10.0.0.3/255.255.255.0", "IPaddr2::10.0.0.3/24", true),
+        ("10.0.0.3", "ocf:heartbeat:IPaddr2::cidr_netmask=24::ip=10.0.0.3", true),
+        ("2001:db8::1/64", "IPv6addr::2001:DB8:0::1", true),
+        ("10.0.0.3", "10.0.0.4", false),
+        ("ocf:Dummy", "ocf:heartbeat:Dummy", true),
+        ("ocf:Dummy", "ocf:pacemaker:Dummy", false),
+        ("httpd", "lsb:httpd", false),
+        ("web::1", "web::2", false),
+        ("SendArp::10.0.0.3/eth0", "10.0.0.3", false),
+    ] {
+        assert_eq!(identity(one) == identity(other), same, "{one} {other}");
+    }
+}

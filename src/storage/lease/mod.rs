@@ -647,7 +647,7 @@ pub const MANUAL: &[&str] = &[
     "A keeper that comes too late, because its lease is over or a later holder stands in the record, does not unmount in the \
      usual way, which writes what is in memory over the data of the other. With a watchdog, or with --on-lost reboot, it \
      resets the machine at once. Without, it makes the file system stop as if the power had failed (ext4, XFS, f2fs; others \
-     cannot), then kills and unmounts: what was in memory is lost. That keeps the damage small, and not away: some \
+     cannot, nor is it done to what is bound from elsewhere), then kills and unmounts: what was in memory is lost. That keeps the damage small, and not away: some \
      blocks may be written before. --on-lost reboot resets without asking the disks, one of which may hang.",
     "What closes it wholly keeps the old machine from writing, wherever it stopped. SCSI-3 persistent reservations \
      (--guard scsi-pr): the disk itself refuses the writes of a node whose registration was preempted, also those that \

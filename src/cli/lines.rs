@@ -1,20 +1,19 @@
-//! stdin as lines, read only when there is something, so that whoever writes it holds nothing up.
+//! Lines that come in, read only when there is something, so that whoever writes them holds nothing up.
 
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::unistd::read;
 
-use super::orders::LONGEST;
-
+/// A line longer than the longest heartbeat message is not read to its end.
+pub const LONGEST: usize = 1024 * 1024;
 /// Lines that wait; more is not read while they do.
 const MOST: usize = 256;
 
-/// The lines of stdin.
+/// The lines of one descriptor.
 #[derive(Debug, Default)]
-pub struct Input {
+pub struct Lines {
     rest: Vec<u8>,
     lines: VecDeque<Result<Vec<u8>, String>>,
     /// A line that is too long is passed over to its end.
@@ -22,7 +21,7 @@ pub struct Input {
     ended: bool,
 }
 
-impl Input {
+impl Lines {
     /// Whether there is room for more, and there may be more.
     pub fn wants_more(&self) -> bool {
         !self.ended && self.lines.len() < MOST
@@ -39,14 +38,14 @@ impl Input {
     }
 
     /// Reads what is there; only to be called when there is something.
-    pub fn fill(&mut self) {
+    pub fn fill(&mut self, from: impl AsFd) {
         let mut buffer = [0; 65536];
-        match read(io::stdin().as_fd(), &mut buffer) {
+        match read(from.as_fd(), &mut buffer) {
             Ok(0) => self.end(),
             Ok(n) => self.take(&buffer[..n]),
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(errno) => {
-                self.lines.push_back(Err(format!("stdin cannot be read: {}", errno.desc())));
+                self.lines.push_back(Err(format!("the input cannot be read: {}", errno.desc())));
                 self.end();
             }
         }
@@ -87,7 +86,7 @@ impl Input {
 }
 
 fn too_long() -> String {
-    format!("a line of stdin is longer than {LONGEST} bytes")
+    format!("a line of the input is longer than {LONGEST} bytes")
 }
 
 #[cfg(test)]
@@ -96,7 +95,7 @@ mod tests {
 
     #[test]
     fn lines_come_whole_and_one_without_end_takes_no_memory() {
-        let mut input = Input::default();
+        let mut input = Lines::default();
         input.take(b"{\"a\"");
         assert_eq!(input.next_line(), None);
         input.take(b":1}\nsecond\nthi");

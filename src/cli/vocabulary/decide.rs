@@ -1,0 +1,117 @@
+//! The events of ha-decide, and of the scripts that do what it says.
+
+use super::{EventDoc, FieldDoc, boolean, list, object, text};
+
+pub(super) const FIELDS: &[FieldDoc] = &[
+    text("group", "a group of haresources: its first resource as it was written"),
+    text("which", "the groups that an order is about: all, local, foreign or failback"),
+    boolean("free", "whoever had the group has given it up and said so, or was fenced: nobody has to be asked"),
+    list("dead", "the dead nodes that may have had the group: their hardware addresses may be overridden, no others"),
+    list("because", "the events that led to it, as tool:seq"),
+    object("fields", "what the heartbeats carry beside their own fields"),
+];
+
+const TOOLS: &[&str] = &["ha-decide"];
+const NODE: &[&str] = &["ha-node"];
+
+pub(super) const EVENTS: &[EventDoc] = &[
+    EventDoc {
+        name: "acquire",
+        tools: TOOLS,
+        doc: "Start a group here.",
+        fields: &["group", "free", "dead", "cause", "because"],
+    },
+    EventDoc {
+        name: "release",
+        tools: TOOLS,
+        doc: "Stop a group here; a start that is under way is ended first.",
+        fields: &["group", "cause", "because"],
+    },
+    EventDoc {
+        name: "announce",
+        tools: TOOLS,
+        doc: "Announce the addresses of a group again: another node had it, too, and let go.",
+        fields: &["group", "cause", "because"],
+    },
+    EventDoc {
+        name: "prepare",
+        tools: TOOLS,
+        doc: "A node that has a group is late: ask ahead who answers for its addresses.",
+        fields: &["group", "node", "cause", "because"],
+    },
+    EventDoc { name: "send", tools: TOOLS, doc: "hb-send is to say this.", fields: &["message", "cause", "because"] },
+    EventDoc {
+        name: "order",
+        tools: TOOLS,
+        doc: "Heartbeats are to carry this from now on; a st of null leaves the status as it is.",
+        fields: &["st", "fields", "cause", "because"],
+    },
+    EventDoc {
+        name: "reply",
+        tools: TOOLS,
+        doc: "A reply of hb-listen, passed on.",
+        fields: &["node", "why", "message", "first_seq", "last_seq", "cause", "because"],
+    },
+    EventDoc {
+        name: "fence",
+        tools: TOOLS,
+        doc: "Cut this node off, and say whether that was done.",
+        fields: &["node", "cause", "because"],
+    },
+    EventDoc {
+        name: "state",
+        tools: TOOLS,
+        doc: "What is thought of a group has changed: unknown, stopped, starting, running, stopping, stuck or failed; node \
+              is where.",
+        fields: &["group", "node", "was", "is", "cause", "because"],
+    },
+    EventDoc {
+        name: "refused",
+        tools: TOOLS,
+        doc: "An operator asked for what cannot be done.",
+        fields: &["what", "cause", "because"],
+    },
+    EventDoc {
+        name: "exit",
+        tools: TOOLS,
+        doc: "The node is done: all parts are to end, with this status.",
+        fields: &["status", "cause", "because"],
+    },
+    EventDoc {
+        name: "explain",
+        tools: TOOLS,
+        doc: "With --explain, at the end: where a group is, and why.",
+        fields: &["group", "node", "is", "cause"],
+    },
+    EventDoc {
+        name: "found",
+        tools: NODE,
+        doc: "A group may run here since before the start, and could not be stopped.",
+        fields: &["group", "cause"],
+    },
+    EventDoc {
+        name: "ready",
+        tools: NODE,
+        doc: "All groups were looked at: what was not found does not run here.",
+        fields: &["cause"],
+    },
+    EventDoc {
+        name: "done",
+        tools: NODE,
+        doc: "An action of ha-decide has ended: acquire or release of a group, or the fencing of a node. An acquire that \
+              failed with 1 left nothing behind.",
+        fields: &["action", "group", "node", "status", "cause"],
+    },
+    EventDoc {
+        name: "lost",
+        tools: NODE,
+        doc: "A part of a group that was started does not run any more.",
+        fields: &["group", "cause"],
+    },
+    EventDoc {
+        name: "asked",
+        tools: NODE,
+        doc: "An order of an operator: what is standby, takeover, failback, retry or leave.",
+        fields: &["what", "which", "cause"],
+    },
+];

@@ -1,0 +1,342 @@
+//! What this node does with each group.
+
+use std::time::Duration;
+
+use super::action::Action;
+use super::cluster::{GroupId, NodeId};
+use super::report::{Entry, Mark};
+use super::{Decider, Fencing};
+use crate::clock::Instant;
+use crate::config::ha_cf::AutoFailback;
+
+/// How soon a group that failed here is tried again where nobody else has it; doubled each time.
+const AGAIN: Duration = Duration::from_secs(10);
+/// The longest such pause.
+const AGAIN_AT_MOST: Duration = Duration::from_secs(600);
+/// How soon a stop that failed is tried again.
+const STOP_AGAIN: Duration = Duration::from_secs(30);
+
+/// What we do with a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Own {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// We want to start it, and said so in this version of our report.
+    Claiming(Option<u64>),
+    /// It is being started.
+    Starting,
+    /// We have it.
+    Held,
+    /// It is being stopped.
+    Stopping,
+    /// It could not be stopped, when it was last tried.
+    Stuck(Instant),
+}
+
+impl Own {
+    /// Whether we mean to keep it.
+    pub(super) const fn keeps(self) -> bool {
+        matches!(self, Self::Starting | Self::Held)
+    }
+}
+
+/// That it could not be started here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    at: Instant,
+    cause: String,
+}
+
+/// A group, as far as this node is concerned.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mine {
+    pub(super) own: Own,
+    pub(super) failure: Option<Failure>,
+    /// How often in a row.
+    pub(super) failures: u32,
+    /// An operator wants it to be elsewhere.
+    pub(super) declined: bool,
+    /// An operator wants it to be here, and for how long we ask.
+    pub(super) wish: Option<Instant>,
+    /// An operator put it here.
+    pub(super) ordered: bool,
+    /// Somebody else keeps it, too: once they let go it is announced again.
+    pub(super) contested: bool,
+    /// Why it is as it is, in words.
+    pub(super) why: String,
+}
+
+impl Mine {
+    /// It could not be started, or does not run any more.
+    pub(super) fn failed(&mut self, now: Instant, cause: &str) {
+        self.failures = self.failures.saturating_add(1);
+        self.failure = Some(Failure { at: now, cause: cause.to_owned() });
+    }
+
+    /// What our report says of it.
+    pub(super) fn entry(&self, key: u32, doubtful: bool) -> Option<Entry> {
+        let mark = match self.own {
+            Own::Claiming(_) => Mark::Claims,
+            Own::Starting => Mark::Starts,
+            Own::Held => Mark::Holds,
+            Own::Stopping => Mark::Releases,
+            Own::Stuck(_) => Mark::Stuck,
+            Own::Idle if self.failure.is_some() => Mark::Failed,
+            Own::Idle if self.wish.is_some() => Mark::Wishes,
+            Own::Idle if self.declined => Mark::Declines,
+            Own::Idle => return None,
+        };
+        let kept = mark.keeps();
+        Some(Entry { key, mark, ordered: kept && self.ordered, doubtful: kept && doubtful })
+    }
+}
+
+impl Decider {
+    /// One step of one group; `placed` is the node that is to have it. Returns whether anything changed.
+    pub(super) fn step(&mut self, g: GroupId, placed: Option<NodeId>) -> bool {
+        self.forget(g);
+        match self.mine[g].own {
+            Own::Idle => self.rest(g, placed),
+            Own::Claiming(version) => self.claim(g, version),
+            Own::Starting | Own::Held => self.keep(g),
+            Own::Stopping => false,
+            Own::Stuck(then) if self.now.since(then) >= STOP_AGAIN => {
+                self.release(g, "it could not be stopped: once more".to_owned());
+                true
+            }
+            Own::Stuck(_) => false,
+        }
+    }
+
+    /// What was noted of a group and holds no longer.
+    fn forget(&mut self, g: GroupId) {
+        let group = &self.cluster.groups[g];
+        let elsewhere = self.cluster.others().any(|n| self.peers[n].entry(group).is_some_and(|e| e.mark.keeps()));
+        let occupied = self.cluster.others().any(|n| self.peers[n].entry(group).is_some_and(|e| e.mark.occupies()));
+        let now = self.now;
+        let mine = &mut self.mine[g];
+        if elsewhere {
+            mine.declined = false;
+        }
+        if mine.own.keeps() || mine.wish.is_some_and(|until| now >= until) {
+            mine.wish = None;
+        }
+        if let Some(failure) = &mine.failure
+            && !occupied
+            && mine.own == Own::Idle
+        {
+            let pause = AGAIN.saturating_mul(1 << mine.failures.saturating_sub(1).min(16)).min(AGAIN_AT_MOST);
+            if now.since(failure.at) >= pause {
+                mine.failure = None; // but not the count: the next pause is longer
+            }
+        }
+    }
+
+    /// We do not have it. Are we to have it?
+    fn rest(&mut self, g: GroupId, placed: Option<NodeId>) -> bool {
+        let me = self.cluster.me;
+        let why = if !self.ready {
+            "what runs here is not known yet".to_owned()
+        } else if self.leaving {
+            "this node leaves".to_owned()
+        } else if let Some(why) = &self.outcast {
+            why.clone()
+        } else if let Some((n, mark)) = self.occupant(g) {
+            format!("{} {}", self.cluster.name(n), doing(mark))
+        } else if placed != Some(me) {
+            match (placed, &self.mine[g].failure) {
+                (Some(n), _) => format!("{} is to have it", self.cluster.name(n)),
+                (None, Some(failure)) => format!("it failed here, and nobody else can have it: {}", failure.cause),
+                (None, None) => "no node can have it".to_owned(),
+            }
+        } else {
+            match self.may_take(g) {
+                Ok(cause) => {
+                    self.mine[g].own = Own::Claiming(None);
+                    self.mine[g].why = cause;
+                    // Where nobody lives who could object, nobody is asked.
+                    if self.cluster.others().all(|n| !self.peers[n].alive()) {
+                        self.start(g);
+                    }
+                    return true;
+                }
+                Err(why) => why,
+            }
+        };
+        self.mine[g].why = why;
+        false
+    }
+
+    /// We said that we want it. Has everybody heard?
+    fn claim(&mut self, g: GroupId, version: Option<u64>) -> bool {
+        let me = self.cluster.me;
+        let group = &self.cluster.groups[g];
+        let stronger = self.cluster.others().find_map(|n| {
+            let entry = self.peers[n].entry(group).filter(|e| e.mark.occupies())?;
+            (entry.mark != Mark::Claims || self.prefers(g, n, me)).then(|| (n, entry.mark))
+        });
+        let off = if let Some((n, mark)) = stronger {
+            Some(format!("{} {}", self.cluster.name(n), doing(mark)))
+        } else if self.leaving || self.outcast.is_some() {
+            Some(self.outcast.clone().unwrap_or_else(|| "this node leaves".to_owned()))
+        } else {
+            self.may_take(g).err()
+        };
+        let group = &self.cluster.groups[g];
+        if let Some(why) = off {
+            self.mine[g].own = Own::Idle;
+            self.mine[g].why = why;
+            return true;
+        }
+        let Some(version) = version else { return false };
+        let waits = self.cluster.others().find(|n| {
+            let peer = &self.peers[*n];
+            let heard = peer.classic || peer.acknowledged(me, version);
+            peer.alive() && (!heard || peer.entry(group).is_some_and(|e| e.mark.occupies()))
+        });
+        if waits.is_some() {
+            return false;
+        }
+        self.start(g);
+        true
+    }
+
+    /// Nobody objects.
+    fn start(&mut self, g: GroupId) {
+        let me = self.cluster.me;
+        let group = &self.cluster.groups[g];
+        let wanted = |n: NodeId| self.peers[n].entry(group).is_some_and(|e| e.mark == Mark::Declines);
+        let ordered = self.mine[g].wish.is_some() || self.cluster.others().any(wanted);
+        let others: Vec<NodeId> = self.cluster.others().collect();
+        // Whoever was fenced or left has nothing to answer with; of all others nothing is known but their silence.
+        let dead = others.iter().filter(|n| {
+            let peer = &self.peers[**n];
+            !peer.alive() && peer.state != super::NodeState::Left && peer.fencing != Fencing::Done
+        });
+        let dead: Vec<String> = dead.map(|n| self.cluster.name(*n).to_owned()).collect();
+        let action = Action::Acquire { group: group.id.clone(), free: dead.is_empty(), dead };
+        let home = group.candidates.first() == Some(&me);
+        let mine = &mut self.mine[g];
+        mine.own = Own::Starting;
+        mine.ordered = ordered && !home;
+        mine.declined = false;
+        mine.contested = false;
+        let cause = mine.why.clone();
+        let because = self.reasons();
+        self.decide(action, cause, because);
+    }
+
+    /// We have it. Are we to keep it?
+    fn keep(&mut self, g: GroupId) -> bool {
+        if let Some(cause) = self.must_release(g) {
+            self.release(g, cause);
+            return true;
+        }
+        if std::mem::take(&mut self.mine[g].contested) && self.rival(g).is_none() {
+            let action = Action::Announce { group: self.cluster.groups[g].id.clone() };
+            let because = self.reasons();
+            self.decide(action, "another node had it, too, and let go".to_owned(), because);
+        }
+        self.mine[g].contested = self.rival(g).is_some();
+        self.mine[g].why = "it is here".to_owned();
+        false
+    }
+
+    /// Why we may not keep a group, or should not.
+    fn must_release(&mut self, g: GroupId) -> Option<String> {
+        let me = self.cluster.me;
+        if self.leaving {
+            return Some("this node leaves".to_owned());
+        }
+        if let Some(why) = &self.outcast {
+            return Some(why.clone());
+        }
+        if let Some((n, yields)) = self.rival(g) {
+            let name = self.cluster.name(n);
+            match yields {
+                Some(why) => return Some(format!("{name} has it, too, and {why}")),
+                None => return None, // it will let go
+            }
+        }
+        // What is being started is not moved; it would only cost a second outage.
+        if self.mine[g].own != Own::Held {
+            return None;
+        }
+        let group = &self.cluster.groups[g];
+        let wishes = |n: &NodeId| self.peers[*n].entry(group).is_some_and(|e| e.mark == Mark::Wishes);
+        if let Some(n) = self.cluster.others().find(|n| wishes(n) && self.can_have(g, *n)) {
+            return Some(format!("{} was asked to take it", self.cluster.name(n)));
+        }
+        if let Some(n) = self.better_connected(g) {
+            return Some(format!("{} reaches more ping nodes", self.cluster.name(n)));
+        }
+        let home = *group.candidates.first()?;
+        let goes = self.cluster.failback != AutoFailback::Off && !self.mine[g].ordered && home != me;
+        if goes && self.can_have(g, home) && self.steady(home) {
+            return Some(format!("{} is back, and the group prefers it", self.cluster.name(home)));
+        }
+        None
+    }
+
+    /// Another node that keeps the group, too, and why it is we who have to let go, if it is.
+    fn rival(&self, g: GroupId) -> Option<(NodeId, Option<&'static str>)> {
+        let me = self.cluster.me;
+        let group = &self.cluster.groups[g];
+        for n in self.cluster.others() {
+            let peer = &self.peers[n];
+            let Some(entry) = peer.entry(group) else { continue };
+            // It does not hear us: nothing will make it let go, and what it claims it will take. One that has just come
+            // back says so of the past.
+            let settled = peer.came.is_none_or(|came| self.now.since(came) >= self.cluster.deadtime);
+            if entry.mark.occupies() && !peer.hears(me) && entry.mark != Mark::Releases {
+                return Some((n, settled.then_some("does not hear us")));
+            }
+            if !entry.mark.keeps() {
+                continue;
+            }
+            let yields = match (self.doubt.is_some(), entry.doubtful) {
+                (true, false) => Some("this node did not run for long"),
+                (false, true) => None,
+                _ if self.prefers(g, n, me) => Some("the group prefers it"),
+                _ => None,
+            };
+            return Some((n, yields));
+        }
+        None
+    }
+
+    /// Whether a group prefers the node `a` to `b`.
+    fn prefers(&self, g: GroupId, a: NodeId, b: NodeId) -> bool {
+        let order = &self.cluster.groups[g].candidates;
+        let same =
+            [a, b].iter().filter_map(|n| self.peers[*n].report.as_ref()).all(|r| r.digest == self.cluster.digest);
+        let place = |n: NodeId| order.iter().position(|c| *c == n).filter(|_| same).unwrap_or(order.len());
+        (place(a), a) < (place(b), b)
+    }
+
+    /// Stops a group.
+    pub(super) fn release(&mut self, g: GroupId, cause: String) {
+        let mine = &mut self.mine[g];
+        mine.own = Own::Stopping;
+        mine.contested = false;
+        mine.why.clone_from(&cause);
+        let action = Action::Release { group: self.cluster.groups[g].id.clone() };
+        let because = self.reasons();
+        self.decide(action, cause, because);
+    }
+}
+
+/// What somebody does with a group, in words.
+fn doing(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Claims => "is about to start it",
+        Mark::Starts => "starts it",
+        Mark::Holds => "has it",
+        Mark::Releases => "stops it",
+        Mark::Stuck => "could not stop it",
+        Mark::Failed => "could not start it",
+        Mark::Declines => "gave it up",
+        Mark::Wishes => "was asked to take it",
+    }
+}

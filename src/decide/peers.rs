@@ -1,0 +1,188 @@
+//! What is known of the other nodes: whether they live, what they said last, and whether they hear us.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::cluster::Group;
+use super::input::Voice;
+use super::report::{Entry, Mark, Report, Seen};
+use crate::clock::Instant;
+use crate::heartbeat::membership::judge::NodeState;
+
+/// Deaths count against a node for so long.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// The longest that a node has to be steady before groups go back to it.
+const STEADIEST: Duration = Duration::from_secs(300);
+/// How soon a node that could not be fenced is fenced again.
+const FENCED_AGAIN: Duration = Duration::from_secs(30);
+
+/// What came of cutting a dead node off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fencing {
+    /// Nothing was tried.
+    #[default]
+    No,
+    /// It was asked for.
+    Asked,
+    /// It is off: whatever it had it has no more.
+    Done,
+    /// It failed.
+    Failed(Instant),
+}
+
+/// Another node.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// What hb-listen thinks of it.
+    pub state: NodeState,
+    /// The event that said so.
+    pub source: Option<String>,
+    /// Since when.
+    pub since: Option<Instant>,
+    /// When it was last heard before that.
+    pub heard: Option<Instant>,
+    /// Since when it is dead, and nobody who lives hears it.
+    pub unheard: Option<Instant>,
+    /// When it was first heard after it was away.
+    pub came: Option<Instant>,
+    /// The silence that means its death.
+    pub deadtime: Option<Duration>,
+    /// Its status, as its heartbeats carry it.
+    pub status: String,
+    /// The generation and number of the last heartbeat that was looked at.
+    mark: (u64, u64),
+    /// What it says of itself.
+    pub report: Option<Report>,
+    /// The event that carried it.
+    pub reported: Option<String>,
+    /// It is a real heartbeat.
+    pub classic: bool,
+    /// It speaks a version of reports that is not understood.
+    pub foreign: bool,
+    /// What came of fencing it, since it died.
+    pub fencing: Fencing,
+    /// The arbiters that it or this node reached while it lived.
+    pub arbiters: u32,
+    /// What is thought of it on each medium.
+    pub links: BTreeMap<String, String>,
+    /// When it died, of late.
+    deaths: Vec<Instant>,
+}
+
+impl Peer {
+    /// hb-listen thinks something else of it. Returns whether it died.
+    pub fn becomes(&mut self, is: NodeState, silent: Option<Duration>, now: Instant, source: &str) -> bool {
+        let was = std::mem::replace(&mut self.state, is);
+        if was == is {
+            return false;
+        }
+        self.source = Some(source.to_owned());
+        self.since = Some(now);
+        let back = |silent: Duration| Instant::at(now.since_boot().saturating_sub(silent));
+        match is {
+            NodeState::Up if matches!(was, NodeState::Late) => {}
+            NodeState::Up => {
+                self.came = Some(now);
+                self.fencing = Fencing::No;
+            }
+            NodeState::Late | NodeState::Dead | NodeState::Unknown => {
+                self.heard = silent.map(back).or(self.heard);
+            }
+            NodeState::Left => {}
+        }
+        if is == NodeState::Dead {
+            self.deaths.retain(|then| now.since(*then) < REMEMBERED);
+            self.deaths.push(now);
+        }
+        is == NodeState::Dead
+    }
+
+    /// It has started again: what it said before is over.
+    pub fn begins_anew(&mut self, now: Instant) {
+        (self.report, self.classic, self.foreign) = (None, false, false);
+        self.came = Some(now);
+    }
+
+    /// It was heard. Returns whether that was news: not a heartbeat of the past.
+    pub fn says(&mut self, mark: (u64, u64), status: &str, voice: Voice, source: &str) -> bool {
+        if mark <= self.mark && mark.0 != 0 {
+            return false;
+        }
+        if mark.0 != self.mark.0 {
+            self.report = None;
+        }
+        self.mark = mark;
+        self.status = status.to_owned();
+        self.foreign = voice == Voice::Foreign;
+        match voice {
+            Voice::Ours(mut report) => {
+                self.classic = false;
+                // Its heartbeats have begun anew, and whoever decides there does not know yet: it was away for long.
+                if report.generation != mark.0 {
+                    report.groups.iter_mut().for_each(|entry| entry.doubtful = true);
+                }
+                self.report = Some(report);
+                self.reported = Some(source.to_owned());
+            }
+            // Ours is silent about itself until it knows what runs there; it is not active before.
+            Voice::None => self.classic = status == "active" && self.report.is_none(),
+            Voice::Foreign => self.report = None,
+        }
+        true
+    }
+
+    /// Whether it is there, be it late.
+    pub fn alive(&self) -> bool {
+        matches!(self.state, NodeState::Up | NodeState::Late)
+    }
+
+    /// Whether it hears the node with the number `me`, as far as it says.
+    pub fn hears(&self, me: usize) -> bool {
+        self.report.as_ref().is_none_or(|r| r.seen.get(me) != Some(&Seen::Deaf))
+    }
+
+    /// Whether it is there and hears us.
+    pub fn connected(&self, me: usize) -> bool {
+        self.alive() && self.hears(me)
+    }
+
+    /// Whether it has not said yet what it has: it has just come, or speaks what is not understood.
+    pub fn silent(&self) -> bool {
+        !self.classic && self.report.as_ref().is_none_or(|r| !r.ready)
+    }
+
+    /// Whether it has heard our report of this version.
+    pub fn acknowledged(&self, me: usize, version: u64) -> bool {
+        let seen = self.report.as_ref().and_then(|r| r.seen.get(me));
+        matches!(seen, Some(Seen::Heard(heard)) if *heard >= version)
+    }
+
+    /// What it says of a group, if it is there.
+    pub fn entry(&self, group: &Group) -> Option<Entry> {
+        self.report.as_ref().filter(|_| self.alive()).and_then(|r| r.entry(group.key))
+    }
+
+    /// Whether it may have a group, as far as it says.
+    pub fn would_take(&self, group: &Group) -> bool {
+        let fit = |r: &Report| r.ready && !r.leaving && r.entry(group.key).is_none_or(|e| e.mark != Mark::Failed);
+        self.state == NodeState::Up && (self.classic || self.report.as_ref().is_some_and(fit))
+    }
+
+    /// How long it has to be there before a group goes back to it: the longer the more often it died.
+    pub fn steadiness(&self, deadtime: Duration, now: Instant) -> Duration {
+        let deaths = self.deaths.iter().filter(|then| now.since(**then) < REMEMBERED).count();
+        match u32::try_from(deaths).unwrap_or(u32::MAX) {
+            0 | 1 => Duration::ZERO,
+            n => deadtime.saturating_mul(1 << n.min(16)).min(STEADIEST),
+        }
+    }
+
+    /// Whether it may be asked to be fenced, now.
+    pub fn may_be_fenced(&self, now: Instant) -> bool {
+        match self.fencing {
+            Fencing::No => true,
+            Fencing::Asked | Fencing::Done => false,
+            Fencing::Failed(then) => now.since(then) >= FENCED_AGAIN,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which node is to have which group: the same answer on every node that knows the same.
+
+use super::cluster::{GroupId, NodeId};
+use super::mine::Own;
+use super::report::Mark;
+use super::{Decider, NodeState};
+
+impl Decider {
+    /// For each group the node that has it or is to have it. A group that somebody keeps stays there; the others go, in
+    /// the order of the file, to their first candidate that can have them and has room.
+    pub(super) fn placement(&self) -> Vec<Option<NodeId>> {
+        let mut placed: Vec<Option<NodeId>> = (0..self.cluster.groups.len()).map(|g| self.keeper(g)).collect();
+        let mut load: Vec<usize> = (0..self.peers.len()).map(|n| self.load(n)).collect();
+        for g in 0..placed.len() {
+            if placed[g].is_some() {
+                continue;
+            }
+            let candidates = self.cluster.groups[g].candidates.iter().enumerate();
+            let fit = candidates.filter(|(_, n)| load[**n] < self.cluster.limits.groups && self.fit(g, **n));
+            let best = fit.min_by_key(|(place, n)| (self.fewer_arbiters(**n), self.reluctance(g, **n), *place));
+            placed[g] = best.map(|(_, n)| *n);
+            if let Some(n) = placed[g] {
+                load[n] += 1;
+            }
+        }
+        placed
+    }
+
+    /// Who keeps a group.
+    fn keeper(&self, g: GroupId) -> Option<NodeId> {
+        if self.mine[g].own.keeps() {
+            return Some(self.cluster.me);
+        }
+        let group = &self.cluster.groups[g];
+        self.cluster.others().find(|n| self.peers[*n].entry(group).is_some_and(|e| e.mark.keeps()))
+    }
+
+    /// How many groups a node has, or cannot get rid of.
+    fn load(&self, n: NodeId) -> usize {
+        let has = |g: &GroupId| match n == self.cluster.me {
+            true => matches!(self.mine[*g].own, Own::Starting | Own::Held | Own::Stuck(_)),
+            false => {
+                let entry = self.peers[n].entry(&self.cluster.groups[*g]);
+                entry.is_some_and(|e| e.mark.keeps() || e.mark == Mark::Stuck)
+            }
+        };
+        (0..self.cluster.groups.len()).filter(has).count()
+    }
+
+    /// Whether a node could start a group now, but for its room.
+    fn fit(&self, g: GroupId, n: NodeId) -> bool {
+        if n == self.cluster.me {
+            return self.ready && !self.leaving && self.outcast.is_none() && self.mine[g].failure.is_none();
+        }
+        let peer = &self.peers[n];
+        peer.state == NodeState::Up && peer.hears(self.cluster.me) && peer.would_take(&self.cluster.groups[g])
+    }
+
+    /// Whether another node could take a group from us, now.
+    pub(super) fn can_have(&self, g: GroupId, n: NodeId) -> bool {
+        let candidate = self.cluster.groups[g].candidates.contains(&n);
+        candidate && self.fit(g, n) && self.load(n) < self.cluster.limits.groups && !self.fewer_arbiters(n)
+    }
+
+    /// Who would have a group if we gave it up.
+    pub(super) fn heir(&self, g: GroupId) -> Option<NodeId> {
+        let me = self.cluster.me;
+        let candidates = self.cluster.groups[g].candidates.iter().copied();
+        candidates.filter(|n| *n != me).find(|n| self.can_have(g, *n))
+    }
+
+    /// An operator may want a group to be here or not to be here.
+    fn reluctance(&self, g: GroupId, n: NodeId) -> u8 {
+        let mine = &self.mine[g];
+        let (wishes, declines) = match n == self.cluster.me {
+            true => (mine.wish.is_some(), mine.declined),
+            false => {
+                let mark = self.peers[n].entry(&self.cluster.groups[g]).map(|e| e.mark);
+                (mark == Some(Mark::Wishes), mark == Some(Mark::Declines))
+            }
+        };
+        match (wishes, declines) {
+            (true, _) => 0,
+            (_, true) => 2,
+            _ => 1,
+        }
+    }
+
+    /// The arbiters that a node reaches, as far as it says.
+    fn arbiters_of(&self, n: NodeId) -> Option<u32> {
+        if n == self.cluster.me {
+            return self.reached();
+        }
+        self.peers[n].report.as_ref().filter(|_| self.peers[n].alive()).and_then(|r| r.pings)
+    }
+
+    /// Whether another node that lives reaches more arbiters than this one.
+    fn fewer_arbiters(&self, n: NodeId) -> bool {
+        let Some(reached) = self.arbiters_of(n) else { return false };
+        (0..self.peers.len()).any(|other| self.arbiters_of(other).is_some_and(|more| more > reached))
+    }
+
+    /// A node that is better connected than we are, for long enough to be believed.
+    pub(super) fn better_connected(&self, g: GroupId) -> Option<NodeId> {
+        let since = self.worse?;
+        if self.now.since(since) < self.cluster.deadtime {
+            return None;
+        }
+        self.heir(g)
+    }
+
+    /// Whether another node reaches more arbiters than we do.
+    pub(super) fn is_worse(&self) -> bool {
+        self.fewer_arbiters(self.cluster.me)
+    }
+
+    /// Whether a node has been there for long enough to be trusted with a group again.
+    pub(super) fn steady(&self, n: NodeId) -> bool {
+        let peer = &self.peers[n];
+        let wanted = peer.steadiness(self.cluster.deadtime, self.now);
+        peer.came.is_some_and(|came| self.now.since(came) >= wanted)
+    }
+}

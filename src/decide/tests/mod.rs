@@ -1,0 +1,5 @@
+//! The brain on a table: single situations here, whole clusters with all that can go wrong in [`simulation`].
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod simulation;

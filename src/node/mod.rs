@@ -1,0 +1,15 @@
+//! The edge of ha-decide: files and pipes around the [`crate::decide::Decider`].
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`run`] | the loop: lines in, decisions out |
+//! | [`feeds`] | the files, FIFOs and stdin that lines come from |
+//! | [`orders`] | the way to hb-send |
+//! | [`journal`] | everything that was decided on, kept with a limit |
+//! | [`status`] | what is thought now, for whoever asks |
+
+mod feeds;
+mod journal;
+mod orders;
+pub mod run;
+mod status;

@@ -1,0 +1,146 @@
+//! Lines in, decisions out.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::poll::PollFlags;
+
+use super::feeds::Feed;
+use super::journal::Journal;
+use super::orders::Orders;
+use super::status::StatusFile;
+use crate::args::ha_decide::HaDecide;
+use crate::cli::event::Event;
+use crate::cli::exit::{Answer, Fault};
+use crate::cli::output::Output;
+use crate::cli::wait::{Waiter, stdout_gone};
+use crate::cli::{Error, Failure, eprint_line};
+use crate::config;
+use crate::decide::Decider;
+use crate::decide::action::{Action, Decision};
+use crate::decide::cluster::Cluster;
+use crate::decide::input;
+use crate::heartbeat::settings;
+
+/// Decides until nothing more comes.
+///
+/// # Errors
+/// Configuration, or a place that cannot be read or written.
+pub fn run(args: HaDecide, output: &mut Output) -> Result<Answer, Error> {
+    let dir = args.ha_d.as_path();
+    let me = settings::node(args.node.as_deref())?;
+    let ha_cf = config::load_ha_cf(dir)?.content;
+    let groups = config::load_haresources(dir)?.content;
+    let limits = args.limits(&ha_cf)?;
+    let cluster = Cluster::new(&ha_cf, &groups, &me, limits).map_err(|e| {
+        Failure::new(Fault::Configuration, "configuration", e.to_string()).hint("ha-conf check says where")
+    })?;
+    let mut feeds = args.inputs.iter().map(|path| Feed::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let orders = args.orders.as_ref().map(Orders::to).transpose()?;
+    let journal = args.journal.as_ref().map(|path| Journal::open(path, args.journal_size)).transpose()?;
+    let status = args.status.as_deref().map(StatusFile::at);
+    output.make_lasting_stream();
+    let mut desk = Desk { decider: Decider::new(cluster), orders, journal, status, output, at: None };
+    let waiter = Waiter::new().map_err(|e| Failure::io("cannot make a timer", &e))?;
+    while feeds.iter().any(|feed| !feed.exhausted()) && !desk.decider.has_left() {
+        wait(&waiter, &mut feeds, &mut desk)?;
+        for feed in &mut feeds {
+            while let Some(line) = feed.next_line() {
+                desk.line(line, feed.name())?;
+            }
+        }
+        if let Some(status) = &mut desk.status {
+            status.update(&desk.decider);
+        }
+        desk.output.flush_backlog()?;
+    }
+    if args.explain {
+        for group in desk.decider.explain() {
+            let place = group.node.map(|node| format!(" on {node}")).unwrap_or_default();
+            let event = Event::new("explain", format!("{} is {}{place}: {}", group.name, group.is, group.why));
+            let event = event.with("group", group.name).with("is", group.is).with("node", group.node);
+            desk.output.emit(event.with("cause", group.why))?;
+        }
+    }
+    Ok(Answer::Yes)
+}
+
+fn wait(waiter: &Waiter, feeds: &mut [Feed], desk: &mut Desk) -> Result<(), Error> {
+    let stdout = io::stdout();
+    let mut fds: Vec<(BorrowedFd, PollFlags)> = vec![(stdout.as_fd(), desk.output.wanted())];
+    let open: Vec<usize> = (0..feeds.len()).filter(|n| feeds[*n].fd().is_some()).collect();
+    fds.extend(feeds.iter().filter_map(Feed::fd).map(|fd| (fd, PollFlags::POLLIN)));
+    let ready = waiter.wait(&fds, None).map_err(|e| Failure::io("cannot wait", &e))?;
+    if stdout_gone(ready[0]) {
+        return Err(crate::cli::output::OutputError::Closed.into());
+    }
+    for (n, flags) in open.into_iter().zip(&ready[1..]) {
+        if !flags.is_empty() {
+            feeds[n].fill();
+        }
+    }
+    Ok(())
+}
+
+/// Where everything meets.
+struct Desk<'a> {
+    decider: Decider,
+    orders: Option<Orders>,
+    journal: Option<Journal>,
+    status: Option<StatusFile>,
+    output: &'a mut Output,
+    /// The wall clock of the last event.
+    at: Option<String>,
+}
+
+impl Desk<'_> {
+    /// One line of a feed.
+    fn line(&mut self, line: Result<Vec<u8>, String>, feed: &str) -> Result<(), Error> {
+        let read = line.and_then(|line| input::read(&line).map(|input| (input, line)));
+        let (input, line) = match read {
+            Ok((None, _)) => return Ok(()),
+            Ok((Some(input), line)) => (input, line),
+            Err(what) => {
+                // Half a line is a part that died, and no reason to lose the rest.
+                eprint_line(&format!("ha-decide: {feed}: {what}"));
+                return Ok(());
+            }
+        };
+        if let Some(journal) = &mut self.journal {
+            journal.push(&line);
+        }
+        if let Some(at) = &input.at {
+            self.at = Some(at.clone());
+        }
+        let decisions = self.decider.take(input);
+        if let Some(at) = &self.at {
+            self.output.set_time(at.clone(), self.decider.now());
+        }
+        for decision in decisions {
+            self.decided(&decision)?;
+        }
+        if let Some(orders) = &mut self.orders {
+            orders.flush();
+            let dropped = orders.dropped();
+            if dropped > 0 {
+                eprint_line(&format!("ha-decide: {dropped} lines were not taken by the sender"));
+            }
+        }
+        Ok(())
+    }
+
+    fn decided(&mut self, decision: &Decision) -> Result<(), Error> {
+        let event = decision.event();
+        // A reply stands in the journal as what asked for it.
+        if let (Some(journal), false) = (&mut self.journal, matches!(decision.action, Action::Reply(_))) {
+            journal.push(self.output.json(event.clone()).as_bytes());
+        }
+        match (&mut self.orders, &decision.action) {
+            (Some(orders), Action::Reply(_) | Action::Send(_) | Action::Order { .. }) => {
+                orders.push(&self.output.json(event))
+            }
+            _ => self.output.emit(event)?,
+        }
+        Ok(())
+    }
+}
