@@ -139,9 +139,13 @@ fn drbd_is_promoted_before_and_demoted_after() {
     let status = |m: &Machine| claim(m, "--status");
     assert_eq!(status(&a).ends_with(0).event()["claimed"], json!(true));
     std::fs::write(bin.path("role.ha1"), "Secondary\n").unwrap();
-    let lost = status(&a);
-    assert_eq!(lost.ends_with(75).event()["claimed"], json!(false));
-    assert!(lost.event()["cause"].as_str().unwrap().contains("not primary"), "{lost:#?}");
+    for cstate in ["Connected\n", "StandAlone\n"] {
+        std::fs::write(bin.path("cstate"), cstate).unwrap();
+        let lost = status(&a);
+        assert_eq!(lost.ends_with(75).event()["claimed"], json!(false), "{cstate}");
+        assert!(lost.event()["cause"].as_str().unwrap().contains("not primary"), "{lost:#?}");
+    }
+    std::fs::remove_file(bin.path("cstate")).unwrap();
     std::fs::write(bin.path("role.ha1"), "Primary\n").unwrap();
     let released = a.run("fs-release /run/m");
     assert_eq!(event(released.ends_with(0), "released")["changed"], json!(true));
@@ -158,6 +162,10 @@ fn drbd_is_promoted_before_and_demoted_after() {
     outdated.failed("fs-claim", 69, "drbd");
     assert!(outdated.event()["message"].as_str().unwrap().contains("UpToDate"), "{outdated:#?}");
     std::fs::remove_file(bin.path("outdated")).unwrap();
+    std::fs::write(bin.path("cstate"), "StandAlone\n").unwrap();
+    for more in ["", "--dry-run"] {
+        claim(&b, more).failed("fs-claim", 69, "split-brain");
+    }
     std::fs::write(bin.path("cstate"), "WFConnection\n").unwrap();
     assert_eq!(event(claim(&b, "").ends_with(0), "claimed")["strength"], json!("advisory"));
     b.run("fs-release /run/m").ends_with(0);

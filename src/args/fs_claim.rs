@@ -188,6 +188,10 @@ const OWN: &[&str] = &[
          the whole disk, no partition. --take-over preempts another node and aborts its commands. The key of a registration is \
          four bytes of the node's name and four of a digest of it, so that each node needs a name of its own, and localhost is \
          none; a node registers anew each time.",
+    "A DRBD resource that stands alone, as after a split brain or after drbdadm disconnect, is not made primary (status 69): \
+         which data counts is for a person to say. A node that lost its reservation of a disk keeps its mount: what it writes is \
+         refused by the disk, but a program may not notice until it syncs, and --status tells of it (status 75); fs-release \
+         ends the mount.",
     "A lock file is an empty one, one that is not there yet, or one with the line of an earlier holder; anything else is \
          refused (status 78) and stays as it is. On NFS a lock lives only as long as the server remembers it: a client that \
          is cut off for longer than the server's grace loses it, and another node gets it while this one goes on. The keeper \
@@ -196,7 +200,8 @@ const OWN: &[&str] = &[
     "A lock or a lease is held by a keeper, a process that this command leaves behind (fs-keeper in a list of \
          processes). It ends when the file system is gone, by fs-release or by umount. SIGTERM makes it unmount and end; \
          while the mount is in use it stays. When a lease is lost it does what --on-lost says: release (and kill, which is the same) \
-         unmounts, and where somebody holds the mount kills them at once; reboot resets the machine where neither helps. It \
+         unmounts, and where somebody holds the mount kills them at once; reboot resets the machine where neither helps. \
+         Where another node may have it already, see below. It \
          writes the event lost, and what it did, to the system's log. With a watchdog the memory of the keeper is locked, and the \
          kernel does not end it for want of memory. Do not start it from a service that kills all \
          processes of its group when it stops.",

@@ -23,7 +23,7 @@ use super::guard::flock::{self, Who};
 use super::guard::{Got, Held, Outcome, failure_to_json};
 use super::holders::plan::Plan;
 use super::lease::{self, Acquired, News, Terms};
-use super::mount::remains;
+use super::mount::{remains, shut_down};
 use super::mountinfo::{Mount, Table};
 use super::news::{About, log};
 use super::process::Process;
@@ -326,7 +326,8 @@ fn run(post: &Post, told: &OwnedFd, end: &OwnedFd) {
     };
     if let Some(hold) = hold {
         let end = Some(end.as_fd());
-        let keeping = Keeping { post, me, signals, told, end, nothing_came: false, hold, seen: None, lost: false };
+        let (nothing_came, lost, stopped) = (false, false, false);
+        let keeping = Keeping { post, me, signals, told, end, nothing_came, hold, seen: None, lost, stopped };
         if let Err(error) = keeping.keep() {
             // The claim ends with the process; whoever looks next finds the mount without its keeper.
             log(&post.about.lost(&format!("the keeper cannot go on: {error}")));
@@ -347,6 +348,8 @@ struct Keeping<'a> {
     /// The mount, as it was seen last.
     seen: Option<Mount>,
     lost: bool,
+    /// The file system was made to write no more.
+    stopped: bool,
 }
 
 impl Keeping<'_> {
@@ -481,16 +484,44 @@ impl Keeping<'_> {
         matches!(let_go(&self.post.about, mount, &way, &mut say), Ok(Went::Done(_) | Went::Nothing))
     }
 
-    fn on_lost(&self) {
-        let Hold::Lease(_, on_lost) = &self.hold else { return };
+    fn on_lost(&mut self) {
+        let Hold::Lease(keeper, on_lost) = &self.hold else { return };
+        let on_lost = *on_lost;
+        match remedy(on_lost, keeper.over(), keeper.guarded()) {
+            Remedy::Unmount => {}
+            Remedy::ShutDown => self.shut_down(),
+            Remedy::Reset => self.reset("another node may have it: the machine is reset"),
+        }
         // Whoever does not hold it is not killed, and no time is lost with a first try of its own.
         let at_once: Option<Plan> = "KILL,1s".parse().ok();
         let gone = self.unmount(at_once);
-        if !gone && *on_lost == OnLost::Reboot {
-            log(&self.post.about.lost("it cannot be unmounted: the machine is reset"));
-            // At once and without writing anything back: what is written now could be another node's.
-            let _ = reboot(RebootMode::RB_AUTOBOOT);
+        if !gone && on_lost == OnLost::Reboot {
+            self.reset("it cannot be unmounted: the machine is reset");
         }
+    }
+
+    /// Keeps the file system from writing, once. Where that cannot be, what it has in memory is written now: no other way
+    /// is better.
+    fn shut_down(&mut self) {
+        let Some(mount) = self.seen.as_ref().filter(|_| !self.stopped) else { return };
+        let attempt = self.attempt();
+        let why = match self.post.device {
+            // All else that uses it would stop with it.
+            Device::Bind(_) => "it is a part of another file system".to_owned(),
+            _ => match shut_down(mount, (Instant::now() + attempt, attempt)) {
+                Ok(()) => return self.stopped = true,
+                Err(e) => e.message,
+            },
+        };
+        log(&self.post.about.lost(&format!("another node may have it, and what is in memory may be written: {why}")));
+    }
+
+    /// At once and without writing anything back: what is written now could be another node's.
+    fn reset(&self, cause: &str) {
+        log(&self.post.about.lost(cause));
+        // An orderly reboot first asks disks to write what they have in their caches, and waits for one that hangs.
+        let _ = std::fs::write("/proc/sysrq-trigger", "b");
+        let _ = reboot(RebootMode::RB_AUTOBOOT);
     }
 
     /// Gives the claim up and forgets it, unless somebody is at it who does so.
@@ -508,6 +539,25 @@ impl Keeping<'_> {
     }
 }
 
+/// What a mount whose lease was lost needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// Nobody else has it yet: what is in memory may still be written.
+    Unmount,
+    /// Somebody else may have it: nothing may be written, so that an unmount, which writes, comes second.
+    ShutDown,
+    /// The same, where a reset was asked for, or a watchdog should have done it: nothing writes less.
+    Reset,
+}
+
+fn remedy(on_lost: OnLost, over: bool, watchdog: bool) -> Remedy {
+    match (over, watchdog || on_lost == OnLost::Reboot) {
+        (false, _) => Remedy::Unmount,
+        (true, false) => Remedy::ShutDown,
+        (true, true) => Remedy::Reset,
+    }
+}
+
 fn forget(mountpoint: &Path, me: Process) {
     let Some(place) = Place::try_lock(mountpoint) else { return };
     if let Ok(Some(record)) = place.read()
@@ -520,6 +570,18 @@ fn forget(mountpoint: &Path, me: Process) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unmount_writes() {
+        for on_lost in [OnLost::Release, OnLost::Kill, OnLost::Reboot] {
+            for watchdog in [true, false] {
+                assert_eq!(remedy(on_lost, false, watchdog), Remedy::Unmount, "in time: {on_lost:?}");
+                let reset = watchdog || on_lost == OnLost::Reboot;
+                assert_eq!(remedy(on_lost, true, watchdog) == Remedy::Reset, reset, "too late: {on_lost:?}");
+                assert_ne!(remedy(on_lost, true, watchdog), Remedy::Unmount, "too late: {on_lost:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_very_next_lease() {

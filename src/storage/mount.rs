@@ -6,18 +6,22 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags};
+use nix::sys::stat::Mode;
 use serde_json::json;
 
 use super::aside::{AsideError, Ties, aside, call, command, tethered_command};
 use super::device::number_of;
+use super::holders::proc::mount_of_open;
 use super::mountinfo::{Dev, Mount, Table};
 use super::record::namespace_of;
 use crate::cli::Failure;
@@ -341,6 +345,39 @@ pub fn remains(dev: Dev, device: Option<&Path>, deadline: Instant, timeout: Dura
     Ok(remains)
 }
 
+mod ioctl {
+    // linux/fs.h: FS_IOC_SHUTDOWN of later kernels; ext4, XFS and f2fs have had it for long by names of their own.
+    nix::ioctl_read!(shut_down, b'X', 125, u32);
+}
+
+/// Nothing of what is in memory is written.
+const NO_LOG_FLUSH: u32 = 2;
+
+/// Makes a file system write no more, as if the machine had lost its power: what is in memory is thrown away. It is that of
+/// this very mount, and no other of its place.
+///
+/// # Errors
+/// When it cannot do so, which many cannot; when something else lies over it; at the deadline.
+pub fn shut_down(mount: &Mount, (deadline, timeout): (Instant, Duration)) -> Result<(), Failure> {
+    let what = format!("stopping the file system on {}", mount.point.display());
+    let work = || {
+        let folder = open(&mount.point, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        if mount_of_open(&folder) != Some(mount.id) {
+            return Err(Errno::EXDEV);
+        }
+        let mut how = NO_LOG_FLUSH;
+        // SAFETY: the request reads an u32, which this is.
+        unsafe { ioctl::shut_down(folder.as_raw_fd(), &mut how) }.map(drop)
+    };
+    match call(Ties::default(), deadline, work).map_err(|e| e.failure(&what, timeout))? {
+        Ok(()) => Ok(()),
+        Err(Errno::EXDEV) => {
+            Err(Failure::unavailable("unmount-failed", format!("{what}: something else is mounted there")))
+        }
+        Err(errno) => Err(Failure::io(&what, &errno.into())),
+    }
+}
+
 fn exclusively(device: &Path) -> io::Result<()> {
     fs::File::options().read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK).open(device).map(drop)
 }
@@ -374,6 +411,20 @@ mod tests {
             options: options(text),
         };
         way(&order, true)
+    }
+
+    /// On one that cannot be stopped at all.
+    #[test]
+    fn what_lies_over_it_is_not_stopped() {
+        let table = Table::read(None).expect("reads");
+        let proc = (*table.stack(Path::new("/proc")).first().expect("is mounted")).clone();
+        let stop = |mount: &Mount| {
+            let timeout = Duration::from_secs(20);
+            shut_down(mount, (Instant::now() + timeout, timeout)).expect_err("cannot be").message
+        };
+        let below = Mount { id: u64::MAX, ..proc.clone() };
+        assert!(stop(&below).contains("something else is mounted"), "{}", stop(&below));
+        assert!(!stop(&proc).contains("something else is mounted"), "{}", stop(&proc));
     }
 
     #[test]

@@ -846,9 +846,7 @@ fn holds(
         Kind::None | Kind::Flock | Kind::Lease => {
             return Ok(unkept(record, bounds)?.map_or_else(|| Ok(record.strength.clone()), Err));
         }
-        Kind::Drbd => {
-            drbd::Resource::find(Some(object), Path::new(&record.device), bounds.0, bounds.1)?.would_promote()?
-        }
+        Kind::Drbd => drbd::Resource::find(Some(object), Path::new(&record.device), bounds.0, bounds.1)?.look()?,
         Kind::ScsiPr => {
             let look = scsi_pr::Order::Look { take_over: false };
             scsi_pr::ask(Path::new(object), &record.node, look, bounds)?

@@ -73,6 +73,12 @@ pub fn connected(cstate: &str) -> bool {
     states.peek().is_some() && states.all(|state| CONNECTED.contains(&state))
 }
 
+/// Whether it has given all its peers up, from `drbdadm cstate`.
+pub fn stands_alone(cstate: &str) -> bool {
+    let mut states = cstate.split_whitespace().peekable();
+    states.peek().is_some() && states.all(|state| state == "StandAlone")
+}
+
 /// Whether the configuration lets two nodes be primary at once, from `drbdadm dump`.
 pub fn two_primaries(dump: &str) -> bool {
     dump.lines().any(|line| {
@@ -165,10 +171,27 @@ impl Resource {
         Ok(Roles { peer_primary: primary_peers(&ran.stdout).next().is_some(), ..roles })
     }
 
+    /// The states of its connections, as drbdadm tells them; nothing where it does not.
+    fn connections(&self) -> Result<String, Failure> {
+        let ran = self.drbdadm(&["cstate", &self.name])?;
+        Ok(if ran.status == 0 { ran.stdout } else { String::new() })
+    }
+
+    /// Refuses to make it primary where it has given its peers up. After a split brain DRBD would do it, whichever data
+    /// counts, and the two would part further.
+    fn refuse_alone(&self) -> Result<(), Failure> {
+        if !stands_alone(&self.connections()?) {
+            return Ok(());
+        }
+        let name = &self.name;
+        let message = format!("{name} stands alone, after a split brain or by order: its data may not be what counts");
+        let hint = format!("drbdadm connect {name}; where the data has to go that is here: with --discard-my-data");
+        Err(Failure::unavailable("split-brain", message).hint(hint))
+    }
+
     /// What the claim is worth: with the connection gone, or where two may be primary, a peer could be primary too.
     fn strength(&self) -> Result<(&'static str, String), Failure> {
-        let state = self.drbdadm(&["cstate", &self.name])?;
-        if state.status != 0 || !connected(&state.stdout) {
+        if !connected(&self.connections()?) {
             return Ok(("advisory", "the peer is not connected, and could be primary too: fence it".to_owned()));
         }
         let dump = self.drbdadm(&["dump", &self.name])?;
@@ -188,6 +211,7 @@ impl Resource {
             return Ok(Outcome::Held(self.held(None)));
         }
         if !before.primary {
+            self.refuse_alone()?;
             let ran = self.drbdadm(&["primary", &self.name])?;
             if ran.status != 0 {
                 return match another(&ran.words) {
@@ -207,6 +231,18 @@ impl Resource {
     /// # Errors
     /// As there.
     pub fn would_promote(&self) -> Result<Outcome, Failure> {
+        let outcome = self.look()?;
+        if matches!(&outcome, Outcome::Got(got) if got.changed) {
+            self.refuse_alone()?;
+        }
+        Ok(outcome)
+    }
+
+    /// Whether this node has it, and what that is worth; `changed` where it is not primary yet.
+    ///
+    /// # Errors
+    /// When drbdadm does not tell.
+    pub fn look(&self) -> Result<Outcome, Failure> {
         let now = self.roles()?;
         if now.peer_primary {
             return Ok(Outcome::Held(self.held(None)));
@@ -294,6 +330,15 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(connected(states), expected, "{states}");
+        }
+        for (states, expected) in [
+            ("StandAlone\n", true),
+            ("StandAlone\nStandAlone", true),
+            ("StandAlone\nConnected", false),
+            ("Connecting", false),
+            ("", false),
+        ] {
+            assert_eq!(stands_alone(states), expected, "{states}");
         }
         for (line, expected) in [
             ("        allow-two-primaries yes;", true),

@@ -236,7 +236,11 @@ pub fn map(line: &[u8]) -> Option<(String, Dev, PathBuf)> {
 
 /// The number of the mount that a link of /proc leads to. This opens the file, in a way that reads nothing.
 fn mount_of(link: &Path) -> Option<u64> {
-    let file = open(link, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    mount_of_open(&open(link, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?)
+}
+
+/// The number of the mount that an open file belongs to.
+pub fn mount_of_open(file: &impl AsRawFd) -> Option<u64> {
     mount_in(&fs::read(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?)
 }
 

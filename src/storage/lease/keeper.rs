@@ -56,6 +56,8 @@ pub struct Tenure {
     attempted: u64,
     /// A write may have landed after the end of belief, on somebody else's record: then the nonce must not be given up.
     strayed: bool,
+    /// Somebody has acquired it after us.
+    taken: bool,
     phase: Phase,
     told: Option<Step>,
 }
@@ -65,7 +67,16 @@ impl Tenure {
     pub(super) fn new(terms: Terms, record: Record, since: Instant) -> Self {
         let attempted = record.counter;
         let at = since + terms.renew_every();
-        Self { terms, verified: record, since, attempted, strayed: false, phase: Phase::Idle { at }, told: None }
+        Self {
+            terms,
+            verified: record,
+            since,
+            attempted,
+            strayed: false,
+            taken: false,
+            phase: Phase::Idle { at },
+            told: None,
+        }
     }
 
     /// When belief ends.
@@ -79,6 +90,12 @@ impl Tenure {
     /// Until when nobody else can have it, though we do not believe any more: for tests and for the watchdog.
     pub fn expires(&self) -> Instant {
         self.since + self.terms.lease
+    }
+
+    /// Whether somebody else may have it by now: its time is over, or a later holder was seen. Nothing may be written any
+    /// more then to what it protects. Somebody who wrote over it without coming later is not meant.
+    pub fn over(&self, now: Instant) -> bool {
+        self.taken || self.expires() <= now
     }
 
     /// How many times the lease has been acquired, this time included.
@@ -186,7 +203,7 @@ impl Tenure {
 
     /// Whether the record is ours. A foreign one over ours means that a bound was violated, or that a process that was
     /// stopped on its way to a write came back: either way it is safe to go.
-    fn still_ours(&self, lease: &Sector) -> Result<(), String> {
+    fn still_ours(&mut self, lease: &Sector) -> Result<(), String> {
         // Writes that were not read back may stand there, or parts of them.
         let unsure = self.attempted.wrapping_sub(self.verified.counter);
         match lease {
@@ -199,7 +216,10 @@ impl Tenure {
                     )),
                 }
             }
-            Sector::Record(r) => Err(format!("{} wrote over it", r.node)),
+            Sector::Record(r) => {
+                self.taken = r.generation > self.verified.generation;
+                Err(format!("{} wrote over it", r.node))
+            }
             Sector::Garbled(_) if unsure > 0 => Ok(()),
             Sector::Garbled(_) => Err("somebody wrote over it, and not wholly".to_owned()),
             Sector::Blank => Err("somebody blanked it".to_owned()),

@@ -385,6 +385,16 @@ impl Keeper {
         self.tenure.held_until()
     }
 
+    /// Whether somebody else may have it by now, so that nothing may be written any more to what it protects.
+    pub fn over(&self) -> bool {
+        self.tenure.over(Instant::now())
+    }
+
+    /// Whether there is a watchdog that should have reset the machine before that.
+    pub fn guarded(&self) -> bool {
+        self.dog.is_some()
+    }
+
     /// How many times the lease has been acquired, this time included.
     pub fn generation(&self) -> u64 {
         self.tenure.generation()
@@ -629,10 +639,16 @@ pub const MANUAL: &[&str] = &[
      the lease yet; what was not written by then never will be. It is ended only when the storage is unmounted. Where the \
      margin is a quarter and the lease at least 5 s, it bites after `lost`, so that --on-lost gets its chance first. softdog \
      needs a kernel that still runs; a watchdog in hardware (iTCO_wdt, ipmi_watchdog, i6300esb) does not, and is better. \
-     It does not help where the kernel does not come to it: a virtual machine that its host pauses for longer than a \
-     lease, or saves and restores, goes on afterwards with mount and watchdog as if no time had passed; and a keeper \
-     that is stopped exactly between looking at the clock and petting, and then killed in the moment in which it \
-     continues, has petted once too late. nowayout=1 keeps others from ending it, but then an orderly release resets the machine too.",
+     Nothing counts while a virtual machine is paused, and what was on its way is written when it goes on, before any \
+     program runs. Where its clocks went on, softdog then resets it at once; the i6300esb that QEMU emulates only begins the \
+     second half of its time. Where they stood still (suspended, saved and restored) neither knows. A keeper that \
+     is stopped exactly between looking at the clock and petting, and then killed in the moment in which it continues, has petted \
+     once too late. nowayout=1 keeps others from ending it, but then an orderly release resets the machine too.",
+    "A keeper that comes too late, because its lease is over or a later holder stands in the record, does not unmount in the \
+     usual way, which writes what is in memory over the data of the other. With a watchdog, or with --on-lost reboot, it \
+     resets the machine at once. Without, it makes the file system stop as if the power had failed (ext4, XFS, f2fs; others \
+     cannot, nor is it done to what is bound from elsewhere), then kills and unmounts: what was in memory is lost. That keeps the damage small, and not away: some \
+     blocks may be written before. --on-lost reboot resets without asking the disks, one of which may hang.",
     "What closes it wholly keeps the old machine from writing, wherever it stopped. SCSI-3 persistent reservations \
      (--guard scsi-pr): the disk itself refuses the writes of a node whose registration was preempted, also those that \
      are still on their way. Fencing: the other machine is known to be off, or cut off from the storage, before anybody \
@@ -647,6 +663,7 @@ pub const MANUAL: &[&str] = &[
     "Choosing the lease. Fail-over takes 1.15 to 1.25 leases from the last renewal of a dead node. The storage may stop \
      answering for up to three quarters of a lease less an eighth before a healthy node gives up; a tenth of the lease \
      must be enough for one read and one write, or nobody ever gets it. Multipath and controllers that fail over for 30 s \
-     need a lease of a minute. A contender that was stopped for more than a lease between deciding to write and writing \
-     may write over the record of a healthy holder when it continues: that one then gives up, at once and in good order.",
+     need a lease of a minute. A node that was stopped for more than a lease on its way to a write of the record, \
+     as a paused machine may be, writes it over that of a healthy holder when it continues: that one then gives up, at once \
+     and in good order, and both have lost it. After a pause expect that, and have somebody claim it again.",
 ];

@@ -269,6 +269,20 @@ fn what_stands_over_our_record_ends_it_at_once() {
     }
 }
 
+/// Whether something may still be written to what the lease protects.
+#[test]
+fn it_is_over_when_somebody_else_may_have_it() {
+    let t = tenure();
+    assert!(!t.over(ms(9_999)) && t.over(ms(10_000)), "belief ends before");
+    // In the same time: a holder that came later, seen by a machine whose clock stood still; and a late write.
+    for (generation, over) in [(9, true), (8, false), (7, false)] {
+        let mut t = tenure();
+        let lost = renew(&mut t, 1250, image(Sector::Record(Record { generation, ..theirs(6) })), true, None);
+        assert!(matches!(lost, keeper::Step::Lost(_)), "{lost:?}");
+        assert_eq!(t.over(ms(1300)), over, "generation {generation} over 8");
+    }
+}
+
 #[test]
 fn a_write_that_may_stray_forbids_giving_up() {
     // Stopped on its way to the write.
