@@ -194,9 +194,10 @@ impl Decider {
             return None;
         }
         // A node that has left may come back on the other side of a cut.
-        let fell_silent = if other.state == NodeState::Left { other.since } else { other.heard }?;
+        let fell_silent = if other.state == NodeState::Left { other.since } else { other.heard.or(self.began) }?;
         // Arbiters that nobody reached while both lived tell nothing.
-        let cut_off = other.arbiters > 0 && self.arbiters.deny(fell_silent);
+        let tells = other.arbiters > 0 || other.came.is_none();
+        let cut_off = tells && self.arbiters.deny(fell_silent);
         cut_off.then(|| (sure, "neither the other node nor any ping node answers: it is we who are cut off".to_owned()))
     }
 
