@@ -16,7 +16,9 @@ impl Decider {
                 continue;
             }
             let candidates = self.cluster.groups[g].candidates.iter().enumerate();
-            let fit = candidates.filter(|(_, n)| load[**n] < self.cluster.limits.groups && self.fit(g, **n));
+            let comes = |n: NodeId| n == self.cluster.me || self.peers[n].comes_for(&self.cluster.groups[g]);
+            let fit = candidates.filter(|(_, n)| load[**n] < self.cluster.limits.groups);
+            let fit = fit.filter(|(_, n)| comes(**n) && self.can_start(g, **n));
             let best = fit.min_by_key(|(place, n)| (self.fewer_arbiters(**n), self.reluctance(g, **n), *place));
             placed[g] = best.map(|(_, n)| *n);
             if let Some(n) = placed[g] {
@@ -45,6 +47,12 @@ impl Decider {
             }
         };
         (0..self.cluster.groups.len()).filter(has).count()
+    }
+
+    /// As [`Self::fit`]; or it is a real heartbeat that has only just been started, and will start its own.
+    fn can_start(&self, g: GroupId, n: NodeId) -> bool {
+        let peer = &self.peers[n];
+        self.fit(g, n) || (n != self.cluster.me && peer.classic && peer.state == NodeState::Up)
     }
 
     /// Whether a node could start a group now, but for its room.
