@@ -135,7 +135,8 @@ fn a_number_is_no_keeper() {
     let other = m.start("echo $$; exec cat");
     m.sh(&format!(
         // The two may have started in one tick of the kernel's clock: a one before the keeper's start makes it another.
-        "kill -KILL {keeper}; sed -i 's/\"pid\":{keeper}/\"pid\":{}/; s/\"start\":/&1/' /run/takeover/fs/-run-m.json",
+        "kill -KILL {keeper}; sed -i 's/\"pid\":{keeper}/\"pid\":{}/; s/\"start\":/&1/' /run/takeover/fs/-run-m.json \
+         /run/takeover/fs/*.flock",
         other.said
     ));
     m.run(&format!("fs-claim {} /run/m --status", disk.dev())).ends_with(75);
@@ -406,4 +407,133 @@ fn one_at_a_time() {
     assert!(outputs.iter().all(|o| o.status.success()), "{outputs:#?}");
     assert_eq!(changed, 2, "one claimed and mounted: {outputs:#?}");
     assert_eq!(m.sh("grep -c ' /run/m ' /proc/self/mountinfo"), "1");
+}
+
+/// A keeper that is stopped keeps nothing, and a lock of another name is another lock.
+#[test]
+fn a_keeper_is_not_believed_because_it_lives() {
+    let (disk, m) = (Disk::new("believed"), Machine::new());
+    let line = format!("fs-claim {} /run/m ext4 --guard flock", disk.dev());
+    let keeper = event(m.run(&line).ends_with(0), "claimed")["keeper"].clone();
+    m.run(&format!("{line} --status")).ends_with(0);
+    let other = m.run(&format!("{line} --lock-file /run/other"));
+    assert!(other.ends_with(1).event()["cause"].as_str().unwrap().contains("not by what is named now"), "{other:#?}");
+    m.run(&format!("{line} --lock-file /run/other --status")).ends_with(75);
+    m.sh(&format!("kill -STOP {keeper}"));
+    for line in [line.clone(), format!("{line} --status")] {
+        m.run(&line).ends_with(75);
+    }
+    assert!(m.mounted("/run/m").is_some());
+    m.sh(&format!("kill -CONT {keeper}"));
+    m.run(&line).ends_with(0);
+
+    // Another device at the same place, while the keeper could not see it.
+    let second = Disk::new("believed-two");
+    m.sh(&format!("kill -STOP {keeper}; umount /run/m; mount -t ext4 {} /run/m", second.dev()));
+    let refused = m.run(&format!("fs-claim {} /run/m ext4 --guard flock", second.dev()));
+    assert!(refused.ends_with(1).event()["cause"].as_str().unwrap().contains(disk.dev()), "{refused:#?}");
+    m.sh(&format!("kill -CONT {keeper}"));
+}
+
+/// What another node had meanwhile is not what this one has in memory.
+#[test]
+fn a_mount_that_outlived_its_claim() {
+    let (disk, shared) = (Disk::new("outlived"), Folder::new("outlived"));
+    let (a, b) = two_machines();
+    let lock = shared.path("lock");
+    // The two have one kernel, which would see that the disk is mounted elsewhere: the other node has one of its own.
+    let theirs = Disk::new("outlived-theirs");
+    let line = |node: &str| {
+        let disk = if node == "ha1" { &disk } else { &theirs };
+        format!("fs-claim {} /run/m ext4 --guard flock --lock-file {lock} --node {node}", disk.dev())
+    };
+    let keeper = event(a.run(&line("ha1")).ends_with(0), "claimed")["keeper"].clone();
+    a.sh(&format!("kill -KILL {keeper}"));
+    eventually("it is gone", || !a.runs(&keeper));
+    b.run(&line("ha2")).ends_with(0);
+    b.run("fs-release /run/m").ends_with(0);
+    let refused = a.run(&line("ha1"));
+    assert!(refused.ends_with(1).event()["cause"].as_str().unwrap().contains("meanwhile"), "{refused:#?}");
+    assert!(std::fs::read_to_string(&lock).unwrap().contains("ha2"), "nothing was written");
+    a.run("fs-release /run/m").ends_with(0);
+    a.run(&line("ha1")).ends_with(0);
+}
+
+/// A helper may write the source as it likes, as those of glusterfs and sshfs do: what is new at the place is ours.
+#[test]
+fn a_source_in_other_words() {
+    let m = Machine::new();
+    m.sh("mkdir /run/sbin; mount -t tmpfs sbin /run/sbin; cp -a /sbin/. /run/sbin/ 2>/dev/null || :");
+    m.sh("printf '#!/bin/sh\\nexec mount -i -t tmpfs \"other words\" \"$2\"\\n' >/run/sbin/mount.otherfs");
+    m.sh("chmod +x /run/sbin/mount.otherfs; mount --bind /run/sbin $(realpath /sbin)");
+    let line = "fs-claim host:/x /run/m otherfs --guard flock";
+    let first = m.run(line);
+    let keeper = event(first.ends_with(0), "claimed")["keeper"].clone();
+    assert_eq!(m.mounted("/run/m").as_deref(), Some("other\\040words"));
+    let again = m.run(line);
+    assert_eq!(event(again.ends_with(0), "mounted")["changed"], json!(false));
+    m.run(&format!("{line} --status")).ends_with(0);
+    m.run("fs-claim host:/y /run/m otherfs --guard flock").ends_with(1);
+    m.run("fs-release /run/m").ends_with(0);
+    assert!(!m.runs(&keeper));
+    // One that mounts something else than was asked for does not go unnoticed either.
+    let read_only = "printf '#!/bin/sh\\nexec mount -i -r -t tmpfs other \"$2\"\\n' >/run/sbin/mount.otherfs";
+    m.sh(read_only);
+    let failed = m.run(line);
+    assert_eq!(failed.ends_with(69).events().last().unwrap()["code"], json!("read-only"));
+    assert_eq!((m.mounted("/run/m"), m.record("-run-m")), (None, None));
+}
+
+/// Mounted is more than what can be reached.
+#[test]
+fn hidden_is_not_unmounted() {
+    let (disk, m) = (Disk::new("hidden"), Machine::new());
+    let line = format!("fs-claim {} /run/m ext4 --guard flock", disk.dev());
+    let keeper = event(m.run(&line).ends_with(0), "claimed")["keeper"].clone();
+    m.sh("mount -t tmpfs over /run/m");
+    let status = m.run(&format!("{line} --status"));
+    assert_eq!(status.ends_with(75).event()["mounted"], json!(true), "{status:#?}");
+    m.sh("umount /run/m; mkdir -p /run/deep/m");
+    // Below a folder that is covered, and in another mount namespace, with and without a keeper.
+    for guard in ["flock", "none"] {
+        let disk = Disk::new("hidden-deep");
+        let line = format!("fs-claim {} /run/deep/m ext4 --guard {guard}", disk.dev());
+        m.run(&line).ends_with(0);
+        m.sh("mount -t tmpfs over /run/deep");
+        m.run(&format!("{line} --status")).ends_with(75);
+        m.sh("umount /run/deep");
+        m.run("fs-release /run/deep/m").ends_with(0);
+        let inside = format!("exec unshare -m --propagation private sh -c '{line} >/dev/null && echo up && exec cat'");
+        let process = m.start(&inside);
+        assert_eq!(process.said, "up");
+        m.run(&format!("{line} --status")).ends_with(75);
+        drop(process);
+        m.sh("rm /run/takeover/fs/-run-deep-m.*");
+    }
+    // Asked to end, its keeper takes no mount of somebody else with it.
+    m.sh("mount -t tmpfs over /run/m");
+    for _ in 0..2 {
+        // One that is taken up is dealt with before the next one.
+        m.sh(&format!("kill -TERM {keeper}"));
+        eventually("it takes it up", || m.sh(&format!("grep ShdPnd /proc/{keeper}/status")).ends_with(&"0".repeat(16)));
+    }
+    assert_eq!(m.mounted("/run/m").as_deref(), Some("over"));
+    m.sh("umount /run/m");
+    assert_eq!(event(m.run(&line).ends_with(0), "mounted")["changed"], json!(false));
+}
+
+/// The device is in use, and not by a mount: nothing came, and its keeper does not wait for it to go.
+#[test]
+fn a_device_that_somebody_else_holds() {
+    let (disk, m) = (Disk::new("held"), Machine::new());
+    let perl = format!(
+        "exec perl -e 'use Fcntl; sysopen(my $d, \"{}\", O_RDWR | O_EXCL) or die; $| = 1; print \"up\\n\"; sleep 600'",
+        disk.dev()
+    );
+    let user = m.start(&perl);
+    assert_eq!(user.said, "up");
+    let failed = m.run(&format!("fs-claim {} /run/m ext4 --guard flock", disk.dev()));
+    let keeper = event(failed.ends_with(69), "claimed")["keeper"].clone();
+    eventually("the keeper ends", || !m.runs(&keeper));
+    assert_eq!(m.record("-run-m"), None);
 }

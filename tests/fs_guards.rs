@@ -89,7 +89,7 @@ refuse() {
 echo "$me $*" >>"$state/calls"
 case $1 in
 sh-resource) [ "$2" = minor-7 ] && echo r0 ;;
-role) echo "$(role "$me")/$(role "$peer")" ;;
+role) [ -e "$state/9" ] && role "$me" || echo "$(role "$me")/$(role "$peer")" ;;
 cstate) cat "$state/cstate" 2>/dev/null || echo Connected ;;
 status)
     name=$peer
@@ -135,6 +135,14 @@ fn drbd_is_promoted_before_and_demoted_after() {
         let refused = claim(&b, more);
         assert_eq!((&refused.ends_with(1).event()["holder"], b.mounted("/run/m")), (&json!("ha1"), None), "{more}");
     }
+    // The claim is what DRBD says, not what was noted.
+    let status = |m: &Machine| claim(m, "--status");
+    assert_eq!(status(&a).ends_with(0).event()["claimed"], json!(true));
+    std::fs::write(bin.path("role.ha1"), "Secondary\n").unwrap();
+    let lost = status(&a);
+    assert_eq!(lost.ends_with(75).event()["claimed"], json!(false));
+    assert!(lost.event()["cause"].as_str().unwrap().contains("not primary"), "{lost:#?}");
+    std::fs::write(bin.path("role.ha1"), "Primary\n").unwrap();
     let released = a.run("fs-release /run/m");
     assert_eq!(event(released.ends_with(0), "released")["changed"], json!(true));
     assert_eq!((role("ha1").as_str(), a.record("-run-m")), ("Secondary\n", None));
@@ -235,4 +243,144 @@ fn a_dead_file_server_and_signals() {
     let names: Vec<Value> = run.events().iter().map(|e| e["event"].clone()).collect();
     assert_eq!(names.first(), Some(&json!("holder")));
     assert_eq!(m.mounted("/run/m"), None);
+}
+
+/// A check may take longer than a lease: nothing goes on under one that is lost, and nothing is mounted.
+#[test]
+fn a_lease_that_is_lost_during_the_check() {
+    let (disk, mut m, bin) = (Disk::new("lost-check"), Machine::new(), Folder::new("lost-check"));
+    let record = Disk::blank("lost-check-record");
+    m.path = Some(bin.path(""));
+    bin.script("fsck", &format!("#!/bin/sh\necho $$ >{}; exec sleep 600\n", bin.path("pid")));
+    let line = format!("fs-claim {} /run/m ext4 {LEASE} --lease-dev {} --node ha1 --fsck", disk.dev(), record.dev());
+    let words: Vec<&str> = line.split(' ').collect();
+    let claiming = m.command(&words).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("it checks", || storage::exists(&bin.path("pid")));
+    let image = m.sh(&format!("cat /sys/block/{}/loop/backing_file", record.dev().trim_start_matches("/dev/")));
+    std::fs::File::options().write(true).open(image).unwrap().set_len(0).unwrap();
+    let output = claiming.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(75), "{text}");
+    assert!(text.contains("\"code\":\"claim-lost\""), "{text}");
+    let pid = std::fs::read_to_string(bin.path("pid")).unwrap();
+    eventually("the check was ended", || !m.runs(&json!(pid.trim().parse::<u32>().unwrap())));
+    assert_eq!((m.mounted("/run/m"), m.record("-run-m")), (None, None));
+}
+
+/// A keeper that has lost its lease and cannot unmount lives on, and is not believed.
+#[test]
+fn a_keeper_that_has_lost_and_stays() {
+    let (disk, m) = (Disk::new("lost-stays"), Machine::new());
+    let record = Disk::blank("lost-stays-record");
+    let line = format!("fs-claim {} /run/m ext4 {LEASE} --lease-dev {} --node ha1", disk.dev(), record.dev());
+    let keeper = event(m.run(&line).ends_with(0), "claimed")["keeper"].clone();
+    m.sh("mkdir /run/m/in; mount -t tmpfs in /run/m/in");
+    let image = m.sh(&format!("cat /sys/block/{}/loop/backing_file", record.dev().trim_start_matches("/dev/")));
+    std::fs::File::options().write(true).open(&image).unwrap().set_len(0).unwrap();
+    eventually("it says so", || m.sh("ls /run/takeover/fs").contains(".lost"));
+    // The device is back, and looks as if nothing had been.
+    for line in [line.clone(), format!("{line} --status")] {
+        let run = m.run(&line);
+        assert!(run.ends_with(75).stdout.contains("lost"), "{run:#?}");
+    }
+    assert!(m.runs(&keeper));
+    m.sh("umount /run/m/in");
+    eventually("it unmounts and ends", || !m.runs(&keeper));
+    assert_eq!((m.mounted("/run/m"), m.sh("ls /run/takeover/fs | grep -c lost || :")), (None, "0".to_owned()));
+}
+
+/// Another node had the lease, and gave it up: the mount that stands knows nothing of what it wrote.
+#[test]
+fn a_mount_that_outlived_its_lease() {
+    let (disk, folder, a, b) = lease("lease-outlived");
+    let keeper = event(claim(&a, &disk, &folder, "ha1", "").ends_with(0), "claimed")["keeper"].clone();
+    let kill = |keeper: &Value| {
+        a.sh(&format!("kill -KILL {keeper}"));
+        eventually("it is gone", || !a.runs(keeper));
+    };
+    kill(&keeper);
+    // Nobody else had it: it is claimed again.
+    let again = claim(&a, &disk, &folder, "ha1", "");
+    assert_eq!(event(again.ends_with(0), "claimed")["changed"], json!(true));
+    let keeper = event(&again, "claimed")["keeper"].clone();
+    // Frozen, it renews nothing, and the other one gets it.
+    a.sh(&format!("kill -STOP {keeper}"));
+    // On a disk of its own: the two have one kernel, which would see that this one is mounted elsewhere.
+    let theirs = Disk::new("lease-outlived-theirs");
+    claim(&b, &theirs, &folder, "ha2", "").ends_with(0);
+    claim(&a, &disk, &folder, "ha1", "--status").ends_with(75);
+    b.run("fs-release /run/m").ends_with(0);
+    kill(&keeper);
+    for _ in 0..2 {
+        let refused = claim(&a, &disk, &folder, "ha1", "");
+        assert!(refused.ends_with(1).event()["cause"].as_str().unwrap().contains("meanwhile"), "{refused:#?}");
+    }
+    a.run("fs-release /run/m").ends_with(0);
+    claim(&a, &disk, &folder, "ha1", "").ends_with(0);
+}
+
+fn drbd(name: &str) -> (Disk, Folder, Machine) {
+    let (disk, bin, mut m) = (Disk::new(name), Folder::new(name), Machine::new());
+    bin.script("drbdadm", &DRBDADM.replace("STATE", &bin.path("")));
+    m.path = Some(bin.path(""));
+    m.sh("echo ha1 >/run/me");
+    (disk, bin, m)
+}
+
+/// Two primaries are two writers, whoever was first.
+#[test]
+fn drbd_with_two_primaries() {
+    let (disk, bin, m) = drbd("drbd-dual");
+    let line = format!("fs-claim {} /run/m ext4 --guard drbd --drbd-resource r0", disk.dev());
+    m.run(&line).ends_with(0);
+    m.run(&format!("{line} --status")).ends_with(0);
+    std::fs::write(bin.path("role.ha2"), "Primary\n").unwrap();
+    for version in ["8.4", "9"] {
+        // The role of the peer stands beside that of this node, or in the status alone.
+        std::fs::write(bin.path(version), "").unwrap();
+        let status = m.run(&format!("{line} --status"));
+        assert_eq!(status.ends_with(75).event()["claimed"], json!(false), "{status:#?}");
+        let refused = m.run(&line);
+        assert_eq!(refused.ends_with(1).event()["mounted"], json!(true), "{refused:#?}");
+        assert!(m.record("-run-m").is_some(), "fs-release knows what to give up");
+    }
+    std::fs::remove_file(bin.path("role.ha2")).unwrap();
+    std::fs::write(bin.path("cstate"), "StandAlone\n").unwrap();
+    assert_eq!(m.run(&format!("{line} --status")).ends_with(0).event()["strength"], json!("advisory"), "as it is now");
+}
+
+/// What was claimed before is neither forgotten by a start that fails, nor by a claim of another kind.
+#[test]
+fn a_claim_without_keeper_is_not_forgotten() {
+    let (disk, bin, m) = drbd("drbd-forgotten");
+    let role = || std::fs::read_to_string(bin.path("role.ha1")).unwrap_or_default();
+    let line = |fstype: &str| format!("fs-claim {} /run/m {fstype} --guard drbd --drbd-resource r0", disk.dev());
+    m.run(&line("ext4")).ends_with(0);
+    m.sh("umount /run/m");
+    m.run(&line("xfs")).ends_with(69);
+    assert!(m.record("-run-m").is_some() && role() == "Primary\n");
+    m.run("fs-release /run/m").ends_with(0);
+    assert_eq!((m.record("-run-m"), role().as_str()), (None, "Secondary\n"));
+
+    m.run(&line("ext4")).ends_with(0);
+    m.sh("umount /run/m");
+    m.run(&format!("fs-claim {} /run/m ext4 --guard flock", disk.dev())).ends_with(0);
+    assert_eq!(role(), "Secondary\n", "nobody else would ever have given it up");
+}
+
+/// Something of the mount lives on after the deadline: the claim is kept until it is known that nothing comes.
+#[test]
+fn a_mount_that_hangs_without_keeper() {
+    let (_disk, bin, m) = drbd("drbd-hangs");
+    let role = || std::fs::read_to_string(bin.path("role.ha1")).unwrap_or_default();
+    m.sh("mkdir /run/sbin; mount -t tmpfs sbin /run/sbin; cp -a /sbin/. /run/sbin/ 2>/dev/null || :");
+    // Out of reach of a signal to its group, as what hangs in the kernel is.
+    m.sh("printf '#!/bin/sh\\nsetsid sh -c \"echo \\$\\$ >/run/pid; exec sleep 600\" &\\nsleep 600\\n' >/run/sbin/mount.hangfs");
+    m.sh("chmod +x /run/sbin/mount.hangfs; mount --bind /run/sbin $(realpath /sbin)");
+    let line = "fs-claim host:/x /run/m hangfs --guard drbd --drbd-resource r0 --timeout 2s";
+    m.run(line).ends_with(75);
+    assert!(m.record("-run-m").is_some() && role() == "Primary\n");
+    m.sh("kill -KILL $(cat /run/pid)");
+    m.run("fs-release /run/m").ends_with(0);
+    assert_eq!((m.record("-run-m"), role().as_str()), (None, "Secondary\n"));
 }

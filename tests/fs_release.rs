@@ -242,3 +242,22 @@ fn what_was_claimed_is_gone_and_something_else_is_there() {
     assert_eq!(refused.ends_with(1).event()["event"], json!("refused"));
     assert_eq!(m.mounted("/run/m").as_deref(), Some("foreign"));
 }
+
+/// In a user namespace of its own a process may not take what others have mounted: the kernel says "not mounted" to it.
+#[test]
+fn a_mount_that_is_locked() {
+    let m = Machine::new();
+    m.sh("mount -t tmpfs one /run/m");
+    m.run("unshare -U -r -m fs-release /run/m").failed("fs-release", 69, "unmount-failed");
+    assert_eq!(m.mounted("/run/m").as_deref(), Some("one"));
+}
+
+/// Nobody reads what it has to say: all the same it ends what it has begun.
+#[test]
+fn an_output_that_fails() {
+    let (_disk, m) = mounted("output");
+    let keeper = m.record("-run-m").unwrap()["keeper"]["pid"].clone();
+    assert_ne!(m.sh("fs-release /run/m >/dev/full; echo $?"), "0");
+    assert_eq!((m.mounted("/run/m"), m.record("-run-m")), (None, None));
+    assert!(!m.runs(&keeper));
+}

@@ -9,8 +9,8 @@ complete -c fs-claim -l fsck-timeout -d 'How long that may take' -r
 complete -c fs-claim -l lock-file -d 'flock: the lock file, on storage that the nodes share [default: one a device in /run/takeover/fs]' -r -F
 complete -c fs-claim -l lease-dev -d 'lease: the file or block device that holds the record' -r -F
 complete -c fs-claim -l lease -d 'lease: after a last renewal nobody else takes it for this long; the same on all nodes' -r
-complete -c fs-claim -l on-lost -d 'lease: what to do when it is lost' -r -f -a "release\t'Unmount; if somebody holds it, kill them and unmount'
-kill\t'Kill the holders at once, and unmount'
+complete -c fs-claim -l on-lost -d 'lease: what to do when it is lost' -r -f -a "release\t'Unmount; if somebody holds it, kill them at once and unmount'
+kill\t'The same'
 reboot\t'As release; if that fails, reset the machine'"
 complete -c fs-claim -l watchdog -d 'lease: the watchdog that resets this machine before the lease ends' -r -F
 complete -c fs-claim -l drbd-resource -d 'drbd: the resource, where the name of the device does not show it' -r

@@ -43,7 +43,7 @@ pub struct FsClaim {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse_positive, requires = "fsck")]
     pub fsck_timeout: Duration,
     /// Tell what is so, and touch nothing
-    #[arg(long, conflicts_with_all = ["dry_run", "fsck", "take_over"])]
+    #[arg(long, conflicts_with = "dry_run")]
     pub status: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -110,12 +110,19 @@ impl FsClaim {
             return Err(Failure::usage("a bind mount has no device to guard", "claim the file system itself").into());
         }
         let node = node(self.node.as_deref())?;
+        if self.guard == Kind::ScsiPr && node.split('.').next() == Some("localhost") {
+            let message = "localhost is no name to reserve a disk with: another node may have it too";
+            return Err(Failure::usage(message, "name this node: --node NAME").into());
+        }
+        // A keeper has no working directory, and what is noted has to be found from everywhere.
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let lock_file = lock_file.as_ref().map(absolute);
         let lease = match (self.guard, lease_dev) {
             (Kind::Lease, None) => {
                 return Err(Failure::usage("--guard lease needs a place for its record", "add --lease-dev PATH").into());
             }
             (Kind::Lease, Some(device)) => {
-                let mut terms = Terms::new(device, &node, *lease);
+                let mut terms = Terms::new(absolute(device), &node, *lease);
                 terms.watchdog.clone_from(watchdog);
                 terms.check().map_err(|e| Failure::usage(e.to_string(), "see --lease in the manual page"))?;
                 Some((terms, *on_lost))
@@ -131,7 +138,7 @@ impl FsClaim {
             node,
             timeout: self.timeout,
             fsck: self.fsck.then_some(self.fsck_timeout),
-            lock_file: lock_file.clone(),
+            lock_file,
             lease,
             drbd_resource: drbd_resource.clone(),
             take_over: *take_over,
@@ -164,24 +171,41 @@ const OWN: &[&str] = &[
          with changed false. A claim that another node holds is status 1 with its name in holder, and nothing is mounted; \
          so is something else that is mounted there, a device that this machine has mounted elsewhere, and a file system \
          that has become read-only. Each step has a deadline. What this call has done is undone where a later step fails; \
-         a mount that hangs keeps its claim until it is known not to come any more.",
+         a mount that hangs keeps its claim until it is known not to come any more: fs-release gives it up then. A claim that is \
+         lost ends a check, and nothing is mounted; what was mounted meanwhile is taken back (status 75, code claim-lost).",
+    "A mount that stands is taken for claimed only as long as nobody else can have had the storage meanwhile: its memory of it \
+         would be old. Where its keeper has ended it is claimed again only if the lock file still has the keeper's line, or \
+         the lease is the very next one; a disk still has to be reserved for this node. Else the claim is given back, and the \
+         status is 1: fs-release first. So it is where the claim there is that of another device, lock file, lease or \
+         resource.",
     "The claim is as strong as the field strength says: none; advisory, kept among those who ask for it; lease, where a \
          watchdog resets a machine that cannot renew it; enforced, by the storage itself. --guard flock holds a lock file, \
          and on a file system that is not shared excludes others on this machine only. --guard lease keeps a record on a \
          small file or block device that all nodes reach. --guard drbd makes the resource primary, and fs-release makes it \
-         secondary; while the peer is not connected that is advisory. --guard scsi-pr registers this node with the disk and \
-         reserves it, write exclusive for registrants only: the disk then refuses the writes of all others. \
-         --take-over preempts another node and aborts its commands. The key of a registration is made of the \
-         node's name; a node registers anew each time.",
+         secondary; while a peer is not connected, or where the configuration allows two primaries, that is advisory, and a \
+         peer that is primary is a refusal even where this node is primary too. --guard scsi-pr registers this node with the \
+         disk and reserves it, write exclusive for registrants only: the disk then refuses the writes of all others. It takes \
+         the whole disk, no partition. --take-over preempts another node and aborts its commands. The key of a registration is \
+         four bytes of the node's name and four of a digest of it, so that each node needs a name of its own, and localhost is \
+         none; a node registers anew each time.",
+    "A lock file is an empty one, one that is not there yet, or one with the line of an earlier holder; anything else is \
+         refused (status 78) and stays as it is. On NFS a lock lives only as long as the server remembers it: a client that \
+         is cut off for longer than the server's grace loses it, and another node gets it while this one goes on. The keeper \
+         reads the file every 10 s and notes the loss, so that --status ends with 75; it unmounts nothing. Where that is not \
+         enough use a lease with a watchdog.",
     "A lock or a lease is held by a keeper, a process that this command leaves behind (fs-keeper in a list of \
          processes). It ends when the file system is gone, by fs-release or by umount. SIGTERM makes it unmount and end; \
-         while the mount is in use it stays. When a lease is lost it does what --on-lost says: release unmounts, and where \
-         somebody holds the mount kills them; kill does so at once; reboot resets the machine where neither helps. It \
-         writes the event lost, and what it did, to the system's log. Do not start it from a service that kills all \
+         while the mount is in use it stays. When a lease is lost it does what --on-lost says: release (and kill, which is the same) \
+         unmounts, and where somebody holds the mount kills them at once; reboot resets the machine where neither helps. It \
+         writes the event lost, and what it did, to the system's log. With a watchdog the memory of the keeper is locked, and the \
+         kernel does not end it for want of memory. Do not start it from a service that kills all \
          processes of its group when it stops.",
     "A keeper that is killed takes its lock with it, while the mount stays. Called again, this command then takes the \
-         claim again, or says with status 1 that the file system is mounted here without one. --status tells such a mount \
-         from a sound one (status 75).",
+         claim again, or says with status 1 that the file system is mounted here without one. A keeper that is stopped, that \
+         has lost its claim and could not unmount, or whose lease is another's by now is not believed: status 75. --status \
+         asks the same, of DRBD and of the disk too, and prints what the claim is worth at that moment; it takes the flags of a \
+         claim, and those of a guard have to be the ones that it was claimed with. What is hidden, or mounted in another \
+         mount namespace, is 75 and not 1.",
     "What was claimed stands in /run/takeover/fs, one file a mount point, which nobody else may be able to write.",
 ];
 
@@ -190,9 +214,10 @@ pub const MANUAL: Manual = Manual {
     details: &DETAILS,
     statuses: &[
         (0, "claimed and mounted; with --status: so it is"),
-        (1, "somebody else has the claim, or the place; with --status: it is not mounted"),
+        (1, "somebody else has the claim or the place, or may have had it since; with --status: it is not mounted"),
         (69, "no such device, mount point or guard; it could not be mounted"),
-        (75, "not within --timeout; with --status: mounted without its claim"),
+        (75, "not within --timeout; the claim is lost; with --status: mounted without its claim, or hidden"),
+        (78, "what is named as a lock or a lease is something else"),
     ],
     examples: &[
         ("fs-claim /dev/sdb1 /srv/data ext4 noatime", "Mount it; the caller knows that no other node has it."),
@@ -233,6 +258,20 @@ mod tests {
         let (terms, on_lost) = wanted.lease.expect("terms");
         assert_eq!((terms.node.as_str(), terms.lease, on_lost), ("ha1", Duration::from_secs(10), OnLost::Release));
         assert_eq!(terms.strength(), "lease");
+        let wanted = parse("/dev/x /x --guard flock --lock-file l").expect("good");
+        assert!(wanted.lock_file.is_some_and(|f| f.is_absolute() && f.ends_with("l")));
+    }
+
+    /// A script asks with the words that it claims with.
+    #[test]
+    fn status_takes_what_a_claim_takes() {
+        for words in [
+            "/dev/x /x ext4 --fsck --fsck-timeout 1m --guard scsi-pr --take-over --status",
+            "/dev/x /x --guard lease --lease-dev /dev/y --lease 10s --on-lost kill --watchdog /dev/w --status",
+            "/dev/x /x --guard drbd --drbd-resource r0 --timeout 5s --status",
+        ] {
+            assert!(parse(words).is_ok(), "{words}");
+        }
     }
 
     #[test]
@@ -249,6 +288,8 @@ mod tests {
             "/dev/x /x --status --dry-run",
             "/dev/x /x --fsck-timeout 1s",
             "/dev/x /x --node a/b",
+            "/dev/x /x --guard scsi-pr --node localhost",
+            "/dev/x /x --guard scsi-pr --node localhost.localdomain",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }

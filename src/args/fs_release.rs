@@ -73,7 +73,7 @@ pub const MANUAL: Manual = Manual {
          and those that wait for it (protected). A process that ends and whose number another one gets is not taken for \
          it.",
         "What fs-claim mounted counts as released only when no other mount of the same file system is left, in this or \
-         another mount namespace; the kernel is asked for a block device of its own. Until then the status is 1, with \
+         another mount namespace; the kernel is asked for a block device, where its name still leads to it. Until then the status is 1, with \
          event busy, and the claim is kept. --lazy hides a mount that is in use or whose server is dead, and ends with \
          status 1 as long as its users are seen to go on.",
         "A file server that does not answer hangs a child of this command, not the command. Where several file systems are \
@@ -83,8 +83,8 @@ pub const MANUAL: Manual = Manual {
     statuses: &[
         (0, "it is not mounted, and not claimed"),
         (1, "it is in use, or not what was claimed"),
-        (69, "it was mounted in another mount namespace, or its guard is not there"),
-        (75, "not within --timeout"),
+        (69, "another mount namespace or user namespace has it, or its guard is not there or does not let go"),
+        (75, "not within --timeout: which place is meant, the unmount, or the end of the claim"),
     ],
     examples: &[
         ("fs-release /srv/data", "Unmount it, or say who holds it."),

@@ -21,11 +21,15 @@ pub fn background(keep: &[RawFd], work: impl FnOnce()) -> Result<Pid, Errno> {
             let _ = setsid(); // fails only for a group leader, which a fresh child is not
             let _ = Signals::release(); // a signal that stays blocked would only delay the end of a short life
             work();
-            // Without destructors and atexit handlers: they are the parent's.
-            // SAFETY: _exit takes no resources with it but the process.
-            unsafe { nix::libc::_exit(0) }
+            leave()
         }
     }
+}
+
+/// Ends a forked child without destructors and atexit handlers: they are the parent's.
+pub(crate) fn leave() -> ! {
+    // SAFETY: _exit takes no resources with it but the process.
+    unsafe { nix::libc::_exit(0) }
 }
 
 fn leave_stdio() {

@@ -97,9 +97,9 @@ pub enum What {
         /// When the probe began.
         began: Option<Instant>,
     },
-    /// ha-node: a group was found to run here.
+    /// ha-node: a group may run here since before, and could not be stopped.
     Found(String),
-    /// ha-node: all groups were looked at; what was not found does not run here.
+    /// ha-node: all groups were stopped but those that were found.
     Ready,
     /// ha-node: an action is done, or failed with another status than 0.
     Done {

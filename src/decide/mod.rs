@@ -216,8 +216,7 @@ impl Decider {
                 }
                 self.generation = generation;
                 self.sent = Some(at);
-                self.said = None;
-                self.active = false; // a sender that was started anew does not know
+                (self.said, self.active) = (None, false);
                 self.peers.iter_mut().for_each(|peer| peer.protocol.repeat());
             }
             What::Sent => (self.sent, self.quiet) = (Some(at), 0),
@@ -228,7 +227,8 @@ impl Decider {
             }
             What::Found(group) => {
                 if let Some(g) = self.cluster.group(&group) {
-                    self.mine[g].own = Own::Held;
+                    self.mine[g].own = Own::Stuck(now);
+                    self.mine[g].why = "it runs here since before, and could not be stopped".to_owned();
                 }
             }
             What::Ready => self.ready = true,

@@ -18,14 +18,14 @@ use serde_json::Value;
 
 use super::process::{Process, wait_for_end};
 use crate::cli::Failure;
-use crate::cli::child::leave_all_but;
+use crate::cli::child::{leave, leave_all_but};
 use crate::cli::duration::words;
 use crate::cli::exit::Fault;
 use crate::cli::wait::{Signals, Waiter};
 use crate::clock::Instant;
 
 /// How long a child that was sent SIGKILL is given to end before it counts as stuck.
-const TO_DIE: Duration = Duration::from_millis(500);
+pub const TO_DIE: Duration = Duration::from_millis(500);
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,12 @@ pub enum AsideError {
     /// The deadline came first; the process is named if not even SIGKILL ends it.
     #[error("no answer in time{}", stuck.map_or_else(String::new, |p| format!(", and process {} hangs in the kernel", p.pid)))]
     Deadline {
+        /// It hangs in the kernel, and may go on one day.
+        stuck: Option<Process>,
+    },
+    /// What it was done for is over; the process as above.
+    #[error("it was ended early")]
+    Stopped {
         /// It hangs in the kernel, and may go on one day.
         stuck: Option<Process>,
     },
@@ -52,10 +58,22 @@ impl AsideError {
                 let hangs = stuck.map_or_else(String::new, |p| format!("; process {} hangs in the kernel", p.pid));
                 Failure::new(Fault::Undetermined, "deadline", format!("{what}: not within {}{hangs}", words(deadline)))
             }
+            Self::Stopped { .. } => {
+                Failure::new(Fault::Undetermined, "claim-lost", format!("{what}: ended, as the claim is lost"))
+            }
             Self::Died => Failure::new(Fault::Internal, "system", format!("{what}: {self}")),
             Self::Io(error) => Failure::io(what, &error),
         }
     }
+}
+
+/// What joins a child to the claim that it works under.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ties<'a> {
+    /// Open in the child too: whoever waits for the end of that pipe waits for the child.
+    pub tether: Option<BorrowedFd<'a>>,
+    /// The child is ended when this becomes readable.
+    pub stop: Option<BorrowedFd<'a>>,
 }
 
 /// Runs `work` in a child and returns what it made of it. No lock and no socket of this process is open there.
@@ -63,18 +81,33 @@ impl AsideError {
 /// # Errors
 /// When the deadline comes first, or the child dies.
 pub fn aside(deadline: Instant, work: impl FnOnce() -> Value) -> Result<Value, AsideError> {
-    tethered(None, deadline, work)
+    tethered(Ties::default(), deadline, work)
 }
 
-/// The same, and `tether` stays open in the child: whoever waits for the end of that pipe waits for the child too.
+/// A system call that may hang, in a child: what the kernel says to it.
 ///
 /// # Errors
 /// As [`aside`].
-pub fn tethered(
-    tether: Option<BorrowedFd>,
+pub fn call(
+    ties: Ties,
     deadline: Instant,
-    work: impl FnOnce() -> Value,
-) -> Result<Value, AsideError> {
+    work: impl FnOnce() -> nix::Result<()>,
+) -> Result<nix::Result<()>, AsideError> {
+    // An errno that is not known has the number of none at all: success is no number.
+    let said = tethered(ties, deadline, || work().err().map_or(Value::Null, |errno| (errno as i32).into()))?;
+    match said.as_i64() {
+        Some(errno) => Ok(Err(Errno::from_raw(errno as i32))),
+        None if said.is_null() => Ok(Ok(())),
+        None => Err(AsideError::Died),
+    }
+}
+
+/// The same as [`aside`], tied to a claim.
+///
+/// # Errors
+/// As [`aside`].
+pub fn tethered(ties: Ties, deadline: Instant, work: impl FnOnce() -> Value) -> Result<Value, AsideError> {
+    let Ties { tether, stop } = ties;
     let (theirs, ours) = pipe2(OFlag::O_CLOEXEC).map(|(r, w)| (w, r)).map_err(io::Error::from)?;
     // SAFETY: the commands that come here have one thread, so the child may use everything that the parent could.
     let child = match unsafe { fork() }.map_err(io::Error::from)? {
@@ -92,40 +125,46 @@ pub fn tethered(
                     Err(_) => break,
                 }
             }
-            // SAFETY: _exit takes no resources with it but the process; destructors and atexit are the parent's.
-            unsafe { libc_exit() }
+            leave()
         }
     };
     drop(theirs);
-    match hear(&ours, deadline)? {
-        Some(bytes) => {
+    match hear(&ours, stop, deadline)? {
+        Heard::All(bytes) => {
             let _ = waitpid(child, None); // it has closed the pipe: it is at its end
             serde_json::from_slice(&bytes).map_err(|_| AsideError::Died)
         }
-        None => Err(AsideError::Deadline { stuck: end(child) }),
+        Heard::Late => Err(AsideError::Deadline { stuck: end(child) }),
+        Heard::Stop => Err(AsideError::Stopped { stuck: end(child) }),
     }
 }
 
-unsafe fn libc_exit() -> ! {
-    // SAFETY: as the caller says.
-    unsafe { nix::libc::_exit(0) }
+enum Heard {
+    All(Vec<u8>),
+    Late,
+    Stop,
 }
 
-/// Everything up to the end of the pipe, or nothing at the deadline.
-fn hear(pipe: &OwnedFd, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
+/// Everything up to the end of the pipe, unless the deadline or `stop` comes first.
+fn hear(pipe: &OwnedFd, stop: Option<BorrowedFd>, deadline: Instant) -> io::Result<Heard> {
     let waiter = Waiter::new()?;
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 65536];
     loop {
-        let ready = waiter.wait(&[(pipe.as_fd(), PollFlags::POLLIN)], Some(deadline))?;
+        let mut fds = vec![(pipe.as_fd(), PollFlags::POLLIN)];
+        fds.extend(stop.map(|fd| (fd, PollFlags::POLLIN)));
+        let ready = waiter.wait(&fds, Some(deadline))?;
         if ready.first().is_none_or(|r| r.is_empty()) {
+            if ready.get(1).is_some_and(|r| !r.is_empty()) {
+                return Ok(Heard::Stop);
+            }
             if Instant::now() >= deadline {
-                return Ok(None);
+                return Ok(Heard::Late);
             }
             continue;
         }
         match read(pipe, &mut chunk) {
-            Ok(0) => return Ok(Some(bytes)),
+            Ok(0) => return Ok(Heard::All(bytes)),
             Ok(n) => bytes.extend_from_slice(&chunk[..n]),
             Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
@@ -163,25 +202,24 @@ pub struct Ran {
 /// # Errors
 /// When the deadline comes first, or there is no such command.
 pub fn command(command: &mut Command, deadline: Instant) -> Result<Ran, AsideError> {
-    let child = start(command)?;
-    follow(child, deadline)
+    tethered_command(Ties::default(), command, deadline)
 }
 
-/// The same, and `tether` stays open in whatever the command starts, as with [`tethered`].
+/// The same, tied to a claim with whatever the command starts.
 ///
 /// # Errors
 /// As [`command`].
 pub fn tethered_command(
-    tether: Option<BorrowedFd>,
+    Ties { tether, stop }: Ties,
     command: &mut Command,
     deadline: Instant,
 ) -> Result<Ran, AsideError> {
-    let Some(tether) = tether else { return self::command(command, deadline) };
+    let Some(tether) = tether else { return follow(start(command)?, stop, deadline) };
     let inherit = |flags| nix::fcntl::fcntl(tether, nix::fcntl::FcntlArg::F_SETFD(flags)).map_err(io::Error::from);
     inherit(FdFlag::empty())?;
     let child = start(command);
     inherit(FdFlag::FD_CLOEXEC)?;
-    follow(child?, deadline)
+    follow(child?, stop, deadline)
 }
 
 fn start(command: &mut Command) -> Result<Child, AsideError> {
@@ -192,7 +230,7 @@ fn start(command: &mut Command) -> Result<Child, AsideError> {
     Ok(command.env("PATH", format!("{path}:/usr/sbin:/sbin:/usr/bin:/bin")).env("LC_ALL", "C").spawn()?)
 }
 
-fn follow(mut child: Child, deadline: Instant) -> Result<Ran, AsideError> {
+fn follow(mut child: Child, stop: Option<BorrowedFd>, deadline: Instant) -> Result<Ran, AsideError> {
     use std::os::unix::process::ExitStatusExt;
     let pid = Pid::from_raw(child.id() as i32);
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return Err(AsideError::Died) };
@@ -214,13 +252,15 @@ fn follow(mut child: Child, deadline: Instant) -> Result<Ran, AsideError> {
             let _ = nix::sys::signal::killpg(pid, Signal::SIGKILL);
             return Err(AsideError::Deadline { stuck: end(pid) });
         }
-        let mut fds: Vec<_> = said.iter().filter(|s| s.open).map(|s| (s.pipe.as_fd(), PollFlags::POLLIN)).collect();
+        let mut fds: Vec<_> = stop.iter().map(|fd| (*fd, PollFlags::POLLIN)).collect();
+        fds.extend(said.iter().filter(|s| s.open).map(|s| (s.pipe.as_fd(), PollFlags::POLLIN)));
         fds.extend(process.iter().map(|p| (p.as_fd(), PollFlags::POLLIN)));
-        if process.is_some() || fds.is_empty() {
-            waiter.wait(&fds, Some(deadline))?;
-        } else {
-            let soon = Instant::now() + TO_DIE / 100; // it was too quick for a descriptor: it ends just now
-            waiter.wait(&fds, Some(soon.min(deadline)))?;
+        // Without a descriptor it was too quick for one: it ends just now.
+        let soon = process.is_none().then(|| Instant::now() + TO_DIE / 100);
+        let ready = waiter.wait(&fds, Some(soon.map_or(deadline, |soon| soon.min(deadline))))?;
+        if stop.is_some() && ready.first().is_some_and(|r| !r.is_empty()) && child.try_wait()?.is_none() {
+            let _ = nix::sys::signal::killpg(pid, Signal::SIGKILL);
+            return Err(AsideError::Stopped { stuck: end(pid) });
         }
     }
 }
@@ -286,6 +326,28 @@ mod tests {
         let hung = command(Command::new("sleep").arg("60"), past);
         assert!(matches!(hung, Err(AsideError::Deadline { stuck: None })), "{hung:?}");
         assert!(matches!(aside(soon(), || std::process::abort()), Err(AsideError::Died)));
+    }
+
+    /// What the claim was for is over: nothing goes on under it.
+    #[test]
+    fn whoever_is_told_to_stop_is_ended() {
+        let (news, told) = pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let ties = Ties { tether: None, stop: Some(news.as_fd()) };
+        write(&told, b"x").expect("writes");
+        let stopped = tethered_command(ties, Command::new("sleep").arg("60"), soon());
+        assert!(matches!(stopped, Err(AsideError::Stopped { stuck: None })), "{stopped:?}");
+        let stopped = call(ties, soon(), || {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(())
+        });
+        assert!(matches!(stopped, Err(AsideError::Stopped { stuck: None })), "{stopped:?}");
+    }
+
+    #[test]
+    fn calls() {
+        for said in [Ok(()), Err(Errno::EBUSY), Err(Errno::UnknownErrno)] {
+            assert_eq!(call(Ties::default(), soon(), || said).expect("an answer"), said);
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Device {
                 mount.dev == *number
                     || (mount.dev.0 == 0
                         && mount.source.starts_with('/')
-                        && (Path::new(&mount.source) == path || number_of(Path::new(&mount.source)) == Some(*number)))
+                        && (Path::new(&mount.source) == path || device_number(&mount.source) == Some(*number)))
             }
             Self::File(path) => backing_file(&mount.source).as_ref() == Some(path),
             Self::Bind(_) => bound.is_some_and(|b| b.dev == mount.dev && b.root == mount.root),
@@ -127,6 +127,12 @@ pub fn number_of(path: &Path) -> Option<Dev> {
     meta.file_type().is_block_device().then(|| dev(meta.rdev()))
 }
 
+/// The number of what a mount shows as its source. Only what lies in /dev is looked at: nothing there waits for a server.
+fn device_number(source: &str) -> Option<Dev> {
+    let plain = source.starts_with("/dev/") && !Path::new(source).components().any(|c| c == Component::ParentDir);
+    plain.then(|| number_of(Path::new(source))).flatten()
+}
+
 /// A `dev_t` in two numbers.
 pub fn dev(number: u64) -> Dev {
     (major(number) as u32, minor(number) as u32)
@@ -144,8 +150,8 @@ fn backing_file(source: &str) -> Option<PathBuf> {
 pub struct Looked {
     /// DEVICE.
     pub device: Device,
-    /// MOUNTPOINT without symbolic links; none if there is none.
-    pub mountpoint: Option<PathBuf>,
+    /// MOUNTPOINT without symbolic links; else why not.
+    pub mountpoint: Result<PathBuf, String>,
     /// MOUNTPOINT is a folder.
     pub folder: bool,
 }
@@ -166,11 +172,11 @@ pub fn look(
         (false, Some(t)) if NO_DEVICE.contains(&t) || t.starts_with("fuse.") || t.starts_with("nfs") => What::Name,
         (false, _) if words.starts_with('/') => What::Path,
         (false, _) if tag(words) => What::Tag,
-        (false, _) => What::Name,
+        (false, _) => What::PathOrName,
     };
     let path = match kind {
         What::Name => None,
-        What::Path => Some(PathBuf::from(words)),
+        What::Path | What::PathOrName => Some(PathBuf::from(words)),
         What::Tag => Some(by_tag(words, (deadline, timeout))?),
     };
     // Nothing in /dev waits for a server.
@@ -183,6 +189,8 @@ pub fn look(
     let text = |name: &str| seen[name].as_str().map(PathBuf::from);
     let device = match (path, text("path"), seen["kind"].as_str()) {
         (None, ..) => Device::Name(words.to_owned()),
+        // Where there is nothing of that name it is an export of a file system that is not known here.
+        (Some(_), _, None) if matches!(kind, What::PathOrName) => Device::Name(words.to_owned()),
         (Some(_), Some(path), _) if bind => Device::Bind(path),
         (Some(_), Some(path), Some("block")) => {
             let number = |n: usize| seen["number"][n].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
@@ -199,11 +207,14 @@ pub fn look(
             return Err(Failure::unavailable("no-such-device", format!("{}: {why}", path.display())));
         }
     };
-    Ok(Looked { device, mountpoint: text("mountpoint"), folder: seen["folder"] == true })
+    let why = || seen["why_no_mountpoint"].as_str().unwrap_or("it cannot be looked at").to_owned();
+    Ok(Looked { device, mountpoint: text("mountpoint").ok_or_else(why), folder: seen["folder"] == true })
 }
 
+#[derive(Clone, Copy)]
 enum What {
     Path,
+    PathOrName,
     Tag,
     Name,
 }
@@ -219,9 +230,17 @@ fn see(path: Option<&Path>, mountpoint: Option<&Path>) -> Value {
         let real = std::fs::canonicalize(path)?;
         real.into_os_string().into_string().map_err(|_| io::Error::other("its name is not UTF-8"))
     };
-    if let Some(Ok(real)) = mountpoint.map(real) {
-        seen["folder"] = std::fs::metadata(&real).is_ok_and(|m| m.is_dir()).into();
-        seen["mountpoint"] = real.into();
+    match mountpoint.map(real) {
+        Some(Ok(real)) => {
+            seen["folder"] = std::fs::metadata(&real).is_ok_and(|m| m.is_dir()).into();
+            seen["mountpoint"] = real.into();
+        }
+        Some(Err(e)) => {
+            let absent = matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+            seen["absent"] = absent.into();
+            seen["why_no_mountpoint"] = e.to_string().into();
+        }
+        None => {}
     }
     let Some(path) = path else { return seen };
     match real(path).and_then(|real| Ok((std::fs::metadata(&real)?, real))) {
@@ -241,10 +260,33 @@ fn see(path: Option<&Path>, mountpoint: Option<&Path>) -> Value {
     seen
 }
 
-/// MOUNTPOINT without symbolic links, as far as that can be told in time; else as it was given.
-pub fn resolve(mountpoint: &Path, deadline: Instant) -> PathBuf {
-    let seen = aside(deadline, || see(None, Some(mountpoint))).unwrap_or_default();
-    seen["mountpoint"].as_str().map_or_else(|| mountpoint.to_owned(), PathBuf::from)
+/// MOUNTPOINT as the kernel writes it: by its words alone where something is mounted there, so that a dead server is not
+/// asked; else without symbolic links. What does not exist is what its words say.
+///
+/// # Errors
+/// When it cannot be told which place is meant; at the deadline.
+pub fn place(mountpoint: &Path, table: &Table, bounds: (Instant, Duration)) -> Result<PathBuf, Failure> {
+    match by_words(mountpoint) {
+        Some(words) if !table.stack(&words).is_empty() => Ok(words),
+        words => resolve(mountpoint, words, bounds),
+    }
+}
+
+fn resolve(given: &Path, words: Option<PathBuf>, (deadline, timeout): (Instant, Duration)) -> Result<PathBuf, Failure> {
+    let what = || format!("looking at {}", given.display());
+    let seen = aside(deadline, || see(None, Some(given))).map_err(|e| e.failure(&what(), timeout))?;
+    if let Some(real) = seen["mountpoint"].as_str() {
+        return Ok(real.into());
+    }
+    let why = seen["why_no_mountpoint"].as_str().unwrap_or("it cannot be looked at");
+    let message = format!("{}: {why}", given.display());
+    words.filter(|_| seen["absent"] == true).ok_or_else(|| Failure::unavailable("no-such-mountpoint", message))
+}
+
+/// The path by its words alone; none with `..` in it, whose meaning depends on symbolic links before it.
+pub fn by_words(path: &Path) -> Option<PathBuf> {
+    let plain = !path.components().any(|c| c == Component::ParentDir);
+    plain.then(|| lexical(path))
 }
 
 /// A path from the root on, without `.`, `..` and slashes at its end, by its words alone.
@@ -280,6 +322,54 @@ mod tests {
 
     fn mount(line: &str) -> Mount {
         Table::parse(format!("30 22 {line}").as_bytes()).0.remove(0)
+    }
+
+    fn soon() -> (Instant, Duration) {
+        (Instant::now() + Duration::from_secs(20), Duration::from_secs(20))
+    }
+
+    #[test]
+    fn which_place_is_meant() {
+        let folder = std::env::temp_dir().join(format!("place-{}", std::process::id()));
+        let real = |path: &str| folder.join(path);
+        std::fs::create_dir_all(real("deep/er")).expect("folders");
+        std::os::unix::fs::symlink(real("deep/er"), real("link")).expect("a link");
+        let folder = std::fs::canonicalize(&folder).expect("is there");
+        let real = |path: &str| folder.join(path);
+        std::fs::write(real("file"), "").expect("a file");
+        let none = Table::default();
+        let go = |path: &str| place(&real(path), &none, soon());
+        assert_eq!(go("link").ok(), Some(real("deep/er")));
+        // The kernel follows the link before it goes up.
+        assert_eq!(go("link/..").ok(), Some(real("deep")));
+        assert_eq!(go("absent").ok(), Some(real("absent")));
+        assert_eq!(go("file/x").ok(), Some(real("file/x")));
+        assert_eq!(go("absent/../deep").map_err(|e| e.code), Err("no-such-mountpoint"));
+        std::os::unix::fs::symlink("loop", real("loop")).expect("a link");
+        assert_eq!(go("loop").map_err(|e| e.code), Err("no-such-mountpoint"));
+        let late = place(&real("link"), &none, (Instant::now(), Duration::ZERO));
+        assert_eq!(late.map_err(|e| e.code), Err("deadline"));
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn a_relative_device() {
+        let words = "Cargo.toml"; // tests run in the folder of the package
+        let looked = look(words, Some("ext4"), false, None, soon()).expect("it is there");
+        assert_eq!(looked.device, Device::File(std::fs::canonicalize(words).expect("is there")));
+        let looked = look("host:/x", Some("hangfs"), false, None, soon()).expect("a name");
+        assert_eq!(looked.device, Device::Name("host:/x".to_owned()));
+        assert!(
+            look("Cargo.toml", Some("tmpfs"), false, None, soon())
+                .is_ok_and(|l| l.device == Device::Name(words.into()))
+        );
+    }
+
+    #[test]
+    fn only_devices_are_looked_at() {
+        for source in ["/srv/x", "//server/share", "/dev/../srv/x", "none", "/dev"] {
+            assert_eq!(device_number(source), None, "{source}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The process that holds a claim for as long as the mount lasts.
 //!
 //! It is a child of fs-claim and outlives it. It takes the claim itself, so that nothing has to be handed over, and tells
-//! over one pipe what came of it. The other end of a second pipe, the tether, is open in fs-claim and in whatever checks or
-//! mounts for it: until all of them are gone a mount may still come, and the claim is kept.
+//! over one pipe what came of it, and later that it is lost. The other end of a second pipe, the tether, is open in fs-claim
+//! and in whatever checks or mounts for it: until all of them are gone a mount may still come, and the claim is kept.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,20 +11,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::poll::PollFlags;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{pipe2, read};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::aside::{AsideError, Ties, tethered};
 use super::device::Device;
-use super::guard::{Got, Held, Outcome, failure_to_json, flock};
+use super::guard::flock::{self, Who};
+use super::guard::{Got, Held, Outcome, failure_to_json};
 use super::holders::plan::Plan;
 use super::lease::{self, Acquired, News, Terms};
 use super::mount::remains;
 use super::mountinfo::{Mount, Table};
 use super::news::{About, log};
 use super::process::Process;
-use super::record::{self, Place};
+use super::record::{self, Place, mark_lost};
 use super::release::{Way, Went, let_go};
 use crate::cli::Failure;
 use crate::cli::child;
@@ -35,10 +38,10 @@ use crate::clock::Instant;
 /// What to do when a lease is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnLost {
-    /// Unmount; if somebody holds it, kill them and unmount
+    /// Unmount; if somebody holds it, kill them at once and unmount
     #[default]
     Release,
-    /// Kill the holders at once, and unmount
+    /// The same
     Kill,
     /// As release; if that fails, reset the machine
     Reboot,
@@ -68,6 +71,65 @@ pub struct Post {
     pub mountpoint: PathBuf,
     /// The guard.
     pub guarding: Guarding,
+    /// It is mounted already: what is known of the claim before.
+    pub standing: Option<Before>,
+}
+
+/// The claim under which something was mounted: only where nobody can have had it since is it taken again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Who wrote into the lock file, if anybody claimed it.
+    pub who: Option<Who>,
+    /// Which acquisition of the lease it was; 0: nobody claimed it.
+    pub generation: u64,
+}
+
+impl Before {
+    /// Whether the lease is the very next one. A number may be left out where our own write was too late: then it is not
+    /// known, and that is no.
+    fn is_followed_by(&self, generation: u64) -> bool {
+        self.generation.checked_add(1) == Some(generation)
+    }
+}
+
+/// What a keeper tells after its first line.
+#[derive(Debug)]
+pub struct Told {
+    pipe: OwnedFd,
+    rest: Vec<u8>,
+}
+
+impl Told {
+    /// Why the claim is lost; nothing while it is not.
+    pub fn lost(&self) -> Option<String> {
+        let mut line = self.rest.clone();
+        let mut fds = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
+        if line.is_empty() && poll(&mut fds, PollTimeout::ZERO) == Ok(0) {
+            return None;
+        }
+        let mut bytes = [0; 4096];
+        if line.is_empty() {
+            let length = read(&self.pipe, &mut bytes).unwrap_or(0);
+            line.extend_from_slice(&bytes[..length]);
+        }
+        let value: Value = serde_json::from_slice(&line).unwrap_or_default();
+        Some(value["lost"].as_str().unwrap_or("its keeper has ended").to_owned())
+    }
+}
+
+impl AsFd for Told {
+    /// Readable when it is lost.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+/// A byte of fs-claim before the end of the tether: nothing was mounted, for certain.
+const NOTHING_CAME: u8 = b'-';
+
+/// Tells the keeper over its tether that nothing was mounted.
+pub fn nothing_came(tether: &OwnedFd) {
+    let _ = nix::unistd::write(tether, &[NOTHING_CAME]); // untold, it looks for itself
 }
 
 /// A keeper that was started.
@@ -77,6 +139,10 @@ pub struct Started {
     pub process: Process,
     /// What came of the claim.
     pub outcome: Outcome,
+    /// Which acquisition of the lease it is.
+    pub generation: Option<u64>,
+    /// What it tells later.
+    pub told: Told,
     /// To be open for as long as a mount may come.
     pub tether: OwnedFd,
 }
@@ -88,8 +154,11 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The first time.
 const ASK_SOON: Duration = Duration::from_millis(1);
 
-/// How long one attempt at an unmount may take a keeper: it has a lease to renew.
+/// How long one attempt at an unmount may take a keeper at most: it has a lease to renew.
 const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// Between two looks at a lock on a file system that other machines share: a file server may lose it.
+const LOOK_AT_LOCK: Duration = Duration::from_secs(10);
 
 /// Starts a keeper and waits for what it has to tell.
 ///
@@ -105,36 +174,39 @@ pub fn start(post: Post, deadline: Instant, timeout: Duration) -> Result<Started
     drop((told, end));
     let process = Process::of(pid.as_raw());
     let line = first_line(&heard, deadline).map_err(|e| Failure::io("hearing the keeper", &e))?;
-    let Some(line) = line else {
+    let Some((line, rest)) = line else {
         // It ends by itself: its tether is cut.
         let message = format!("the claim was not to be had within {}", crate::cli::duration::words(timeout));
         return Err(Failure::new(Fault::Undetermined, "deadline", message));
     };
-    let outcome = answer(&line)?;
+    let value: Value = serde_json::from_slice(&line).unwrap_or_default();
+    let outcome = Outcome::from_json(&value)?;
     let died = || Failure::new(Fault::Internal, "system", "the keeper ended at once");
-    Ok(Started { process: process.ok_or_else(died)?, outcome, tether })
+    let told = Told { pipe: heard, rest };
+    Ok(Started { process: process.ok_or_else(died)?, outcome, generation: value["generation"].as_u64(), told, tether })
 }
 
-fn first_line(pipe: &OwnedFd, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
+/// The first line, and what came with it.
+fn first_line(pipe: &OwnedFd, deadline: Instant) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
     let waiter = Waiter::new()?;
     let mut line = Vec::new();
     let mut bytes = [0; 4096];
-    while !line.contains(&b'\n') {
+    let end = loop {
+        if let Some(end) = line.iter().position(|b| *b == b'\n') {
+            break end + 1;
+        }
         let ready = waiter.wait(&[(pipe.as_fd(), PollFlags::POLLIN)], Some(deadline))?;
         if ready.first().is_some_and(|r| !r.is_empty()) {
             match read(pipe, &mut bytes)? {
-                0 => break,
+                0 => break line.len(),
                 n => line.extend_from_slice(&bytes[..n]),
             }
         } else if Instant::now() >= deadline {
             return Ok(None);
         }
-    }
-    Ok(Some(line))
-}
-
-fn answer(line: &[u8]) -> Result<Outcome, Failure> {
-    Outcome::from_json(&serde_json::from_slice(line).unwrap_or_default())
+    };
+    let rest = line.split_off(end);
+    Ok(Some((line, rest)))
 }
 
 fn tell(told: &OwnedFd, value: &Value) {
@@ -146,8 +218,56 @@ fn tell(told: &OwnedFd, value: &Value) {
 /// What is held.
 enum Hold {
     /// For as long as the file is open.
-    Lock(#[allow(dead_code)] File),
+    Lock(Locked),
     Lease(Box<lease::Keeper>, OnLost),
+}
+
+/// A lock.
+struct Locked {
+    file: File,
+    /// What we wrote into it, where a file server keeps it: it is looked at from time to time.
+    server: Option<Who>,
+    /// When next.
+    look: Instant,
+    /// A look that hangs: none is begun beside it.
+    stuck: Option<Process>,
+}
+
+impl Locked {
+    fn new(file: File, path: &Path, me: Who) -> Self {
+        let server = flock::shared(path).then_some(me);
+        Self { file, server, look: Instant::now() + LOOK_AT_LOCK, stuck: None }
+    }
+
+    /// When to look next, where that is needed.
+    fn next(&self) -> Option<Instant> {
+        self.server.as_ref().map(|_| self.look)
+    }
+
+    /// Why it is lost. A server that does not answer says nothing.
+    fn lost(&mut self) -> Option<String> {
+        let me = self.server.clone().filter(|_| self.look <= Instant::now())?;
+        self.look = Instant::now() + LOOK_AT_LOCK;
+        if self.stuck.take_if(|p| !p.runs()).is_none() && self.stuck.is_some() {
+            return None;
+        }
+        let ties = Ties { tether: Some(self.file.as_fd()), stop: None };
+        let said = tethered(ties, Instant::now() + ATTEMPT, || json!(flock::still(&self.file, &me).err()));
+        match said {
+            Ok(why) => why.as_str().map(str::to_owned),
+            Err(AsideError::Deadline { stuck }) => {
+                self.stuck = stuck;
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// A keeper with a watchdog is not to be starved: its end is that of the machine.
+fn spare() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+    let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
 }
 
 /// The life of a keeper, in its own process.
@@ -156,22 +276,39 @@ fn run(post: &Post, told: &OwnedFd, end: &OwnedFd) {
     let _ = std::env::set_current_dir("/");
     let _ = nix::sys::prctl::set_name(c"fs-keeper");
     let Ok(signals) = Signals::take() else { return };
+    let Some(me) = Process::of(std::process::id() as i32) else { return };
     let hold = match &post.guarding {
-        Guarding::Flock(file) => match flock::acquire(file, &post.node, &post.device.source()) {
-            Ok((outcome, lock)) => {
-                tell(told, &outcome.to_json());
-                lock.map(Hold::Lock)
+        Guarding::Flock(file) => {
+            let who = Who { node: post.node.clone(), process: Some(me) };
+            let standing = post.standing.clone().map(|before| before.who);
+            match flock::acquire(file, &post.device.source(), &who, standing) {
+                Ok((outcome, lock)) => {
+                    tell(told, &outcome.to_json());
+                    lock.map(|lock| Hold::Lock(Locked::new(lock, file, who)))
+                }
+                Err(e) => {
+                    tell(told, &failure_to_json(e.fault, e.code, &e.message, e.hint.as_deref()));
+                    None
+                }
             }
-            Err(e) => {
-                tell(told, &failure_to_json(e.fault, e.code, &e.message, e.hint.as_deref()));
+        }
+        Guarding::Lease(terms, on_lost) => match lease::acquire(terms, Duration::ZERO, Some(end.as_fd())) {
+            Ok(Acquired::Held(keeper))
+                if post.standing.as_ref().is_some_and(|before| !before.is_followed_by(keeper.generation())) =>
+            {
+                keeper.stand_down();
+                tell(told, &Outcome::Held(flock::meanwhile(None)).to_json());
                 None
             }
-        },
-        Guarding::Lease(terms, on_lost) => match lease::acquire(terms, Duration::ZERO, Some(end.as_fd())) {
             Ok(Acquired::Held(keeper)) => {
+                if terms.watchdog.is_some() {
+                    spare();
+                }
                 let cause = format!("the lease on {} is this node's", terms.device.display());
                 let got = Got { strength: terms.strength().to_owned(), cause, changed: true };
-                tell(told, &Outcome::Got(got).to_json());
+                let mut line = Outcome::Got(got).to_json();
+                line["generation"] = keeper.generation().into();
+                tell(told, &line);
                 Some(Hold::Lease(keeper, *on_lost))
             }
             Ok(Acquired::Refused(holder)) => {
@@ -188,7 +325,8 @@ fn run(post: &Post, told: &OwnedFd, end: &OwnedFd) {
         },
     };
     if let Some(hold) = hold {
-        let keeping = Keeping { post, signals, end: Some(end.as_fd()), hold, seen: None, lost: false };
+        let end = Some(end.as_fd());
+        let keeping = Keeping { post, me, signals, told, end, nothing_came: false, hold, seen: None, lost: false };
         if let Err(error) = keeping.keep() {
             // The claim ends with the process; whoever looks next finds the mount without its keeper.
             log(&post.about.lost(&format!("the keeper cannot go on: {error}")));
@@ -198,9 +336,13 @@ fn run(post: &Post, told: &OwnedFd, end: &OwnedFd) {
 
 struct Keeping<'a> {
     post: &'a Post,
+    me: Process,
     signals: Signals,
+    told: &'a OwnedFd,
     /// The tether, until it is cut.
     end: Option<BorrowedFd<'a>>,
+    /// fs-claim said so.
+    nothing_came: bool,
     hold: Hold,
     /// The mount, as it was seen last.
     seen: Option<Mount>,
@@ -224,14 +366,16 @@ impl Keeping<'_> {
                     continue;
                 }
             }
-            let lease = match &self.hold {
+            let due = match &self.hold {
                 Hold::Lease(keeper, _) if !self.lost => Some(keeper.deadline()),
+                Hold::Lock(lock) if !self.lost => lock.next(),
                 _ => None,
             };
-            let asking = self.lost || (!mounted && self.end.is_none());
+            let acts = self.lost && matches!(self.hold, Hold::Lease(..));
+            let asking = acts || (!mounted && self.end.is_none());
             pause = if asking { (pause * 2).min(ASK_AGAIN) } else { ASK_SOON };
             let ask = asking.then(|| Instant::now() + pause);
-            let deadline = [lease, ask].into_iter().flatten().min();
+            let deadline = [due, ask].into_iter().flatten().min();
             let mut fds = vec![(self.signals.as_fd(), PollFlags::POLLIN), (mounts.as_fd(), PollFlags::POLLPRI)];
             fds.extend(self.end.map(|end| (end, PollFlags::POLLIN)));
             if let Hold::Lease(keeper, _) = &self.hold
@@ -240,8 +384,11 @@ impl Keeping<'_> {
                 fds.push((keeper.as_fd(), PollFlags::POLLIN));
             }
             let ready = waiter.wait(&fds, deadline)?;
-            if self.end.is_some() && ready.get(2).is_some_and(|r| !r.is_empty()) {
-                self.end = None; // nothing is ever written to it: this is its end
+            if let Some(end) = self.end.filter(|_| ready.get(2).is_some_and(|r| !r.is_empty())) {
+                match read(end, &mut [0]) {
+                    Ok(0) => self.end = None,
+                    came => self.nothing_came |= came == Ok(1),
+                }
             }
             if self.signals.arrived().is_some() {
                 self.stop();
@@ -257,8 +404,13 @@ impl Keeping<'_> {
         let Ok(table) = Table::read(None) else { return true }; // not known is not gone
         let Post { device, fstype, mountpoint, .. } = self.post;
         let bound = device.bound(&table);
-        let ours = |m: &&Mount| m.point == *mountpoint && device.is_mounted_as(m, fstype.as_deref(), bound.as_ref());
-        let now = table.0.iter().find(ours).cloned();
+        let there = || table.stack(mountpoint).into_iter().chain(table.0.iter().filter(|m| m.point == *mountpoint));
+        let now = there().find(|m| device.is_mounted_as(m, fstype.as_deref(), bound.as_ref())).cloned();
+        // A helper may have written its source in another way.
+        let now = now.or_else(|| {
+            let record = record::look(mountpoint).ok().flatten().filter(|r| r.keeper == Some(self.me))?;
+            there().find(|m| record.notes(&device.identity(), m)).cloned()
+        });
         let mounted = now.is_some();
         if mounted {
             self.seen = now;
@@ -273,25 +425,40 @@ impl Keeping<'_> {
         let dev = match (&self.post.device, &self.seen) {
             (Device::Bind(_), _) => return true, // what is bound has a life of its own
             (_, Some(seen)) => Some(seen.dev),
+            // Whoever else has the device is nothing of ours.
+            (_, None) if self.nothing_came => noted(),
             (Device::Block { number, .. }, None) => Some(*number),
             (Device::File(_) | Device::Name(_), None) => noted(),
         };
         let Some(dev) = dev else { return true };
-        let deadline = Instant::now() + ATTEMPT;
-        remains(dev, self.post.device.block(), deadline, ATTEMPT).is_ok_and(|r| r.none())
+        let attempt = self.attempt();
+        remains(dev, self.post.device.block(), Instant::now() + attempt, attempt).is_ok_and(|r| r.none())
     }
 
     fn renew(&mut self) {
-        let Hold::Lease(keeper, _) = &mut self.hold else { return };
         while !self.lost {
-            match keeper.turn() {
-                Some(News::Lost { cause }) => {
-                    log(&self.post.about.lost(&cause));
-                    self.lost = true;
-                }
-                Some(News::Renewed { .. } | News::Trouble { .. }) => {}
-                None => return,
-            }
+            let cause = match &mut self.hold {
+                Hold::Lock(lock) => lock.lost(),
+                Hold::Lease(keeper, _) => match keeper.turn() {
+                    Some(News::Lost { cause }) => Some(cause),
+                    Some(News::Renewed { .. } | News::Trouble { .. }) => continue,
+                    None => None,
+                },
+            };
+            let Some(cause) = cause else { return };
+            self.lost = true;
+            // First for whoever is about to mount, then for whoever asks later.
+            tell(self.told, &json!({"lost": cause}));
+            let _ = mark_lost(&self.post.mountpoint, self.me);
+            log(&self.post.about.lost(&cause));
+        }
+    }
+
+    /// How long one attempt may take: of the margin that is left after a loss, half.
+    fn attempt(&self) -> Duration {
+        match &self.post.guarding {
+            Guarding::Lease(terms, _) => ATTEMPT.min(terms.margin / 2),
+            Guarding::Flock(_) => ATTEMPT,
         }
     }
 
@@ -305,7 +472,8 @@ impl Keeping<'_> {
     /// Whether it went.
     fn unmount(&self, kill: Option<Plan>) -> bool {
         let Some(mount) = &self.seen else { return false };
-        let way = Way { kill, lazy: false, deadline: Instant::now() + ATTEMPT, timeout: ATTEMPT };
+        let timeout = self.attempt();
+        let way = Way { kill, lazy: false, deadline: Instant::now() + timeout, timeout };
         let mut say = |event| {
             log(&event);
             Ok(())
@@ -315,8 +483,9 @@ impl Keeping<'_> {
 
     fn on_lost(&self) {
         let Hold::Lease(_, on_lost) = &self.hold else { return };
+        // Whoever does not hold it is not killed, and no time is lost with a first try of its own.
         let at_once: Option<Plan> = "KILL,1s".parse().ok();
-        let gone = (*on_lost != OnLost::Kill && self.unmount(None)) || self.unmount(at_once);
+        let gone = self.unmount(at_once);
         if !gone && *on_lost == OnLost::Reboot {
             log(&self.post.about.lost("it cannot be unmounted: the machine is reset"));
             // At once and without writing anything back: what is written now could be another node's.
@@ -327,7 +496,7 @@ impl Keeping<'_> {
     /// Gives the claim up and forgets it, unless somebody is at it who does so.
     fn give_up(self) {
         match self.hold {
-            Hold::Lock(lock) => drop(lock),
+            Hold::Lock(lock) => drop(lock.file),
             Hold::Lease(keeper, _) if self.lost => keeper.stand_down(),
             Hold::Lease(keeper, _) => {
                 if let Err(e) = keeper.release() {
@@ -335,16 +504,77 @@ impl Keeping<'_> {
                 }
             }
         }
-        forget(&self.post.mountpoint);
+        forget(&self.post.mountpoint, self.me);
     }
 }
 
-fn forget(mountpoint: &Path) {
+fn forget(mountpoint: &Path, me: Process) {
     let Some(place) = Place::try_lock(mountpoint) else { return };
-    let me = Process::of(std::process::id() as i32);
     if let Ok(Some(record)) = place.read()
-        && record.keeper == me
+        && record.keeper == Some(me)
     {
         let _ = place.remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_very_next_lease() {
+        let before = |generation| Before { who: None, generation };
+        for (was, is, same) in [(4, 5, true), (4, 6, false), (4, 4, false), (0, 1, true), (0, 2, false), (4, 1, false)]
+        {
+            assert_eq!(before(was).is_followed_by(is), same, "{was} {is}");
+        }
+        assert!(!before(u64::MAX).is_followed_by(0));
+    }
+
+    /// On a server that other machines share the line in the file tells.
+    #[test]
+    fn a_lock_that_the_server_lost() {
+        let path = std::env::temp_dir().join(format!("keeper-lock-{}", std::process::id()));
+        let me = Who { node: "ha1".into(), process: Some(Process { pid: 5, start: 7 }) };
+        let (_, lock) = flock::acquire(&path, "/dev/x", &me, None).expect("asks");
+        let mut lock = Locked::new(lock.expect("a lock"), &path, me.clone());
+        assert_eq!((lock.next(), lock.lost()), (None, None), "here no server can lose it");
+        lock.server = Some(me);
+        assert_eq!(lock.lost(), None, "not due yet");
+        lock.look = Instant::now();
+        assert_eq!(lock.lost(), None, "it is ours");
+        std::fs::write(&path, "{\"node\":\"ha2\"}").expect("writes");
+        assert_eq!(lock.lost(), None, "not due again yet");
+        lock.look = Instant::now();
+        assert!(lock.lost().is_some());
+        let _ = std::fs::remove_file(&path);
+    }
+
+    /// What came with the first line, what comes later, and the end.
+    #[test]
+    fn what_a_keeper_tells() {
+        let pipe = || pipe2(OFlag::O_CLOEXEC).expect("a pipe");
+        let deadline = || Instant::now() + Duration::from_secs(20);
+        let lost = json!({"lost": "why"});
+        let (heard, told) = pipe();
+        tell(&told, &json!({"got": 1}));
+        let (line, rest) = first_line(&heard, deadline()).expect("reads").expect("in time");
+        assert_eq!((line.as_slice(), rest.len()), (&b"{\"got\":1}\n"[..], 0));
+        let later = Told { pipe: heard, rest };
+        assert_eq!(later.lost(), None);
+        tell(&told, &lost);
+        assert_eq!(later.lost().as_deref(), Some("why"));
+        drop(told);
+        assert!(later.lost().is_some_and(|why| why.contains("ended")));
+
+        let (heard, told) = pipe();
+        tell(&told, &json!({"got": 1}));
+        tell(&told, &lost);
+        let (_, rest) = first_line(&heard, deadline()).expect("reads").expect("in time");
+        assert_eq!(Told { pipe: heard, rest }.lost().as_deref(), Some("why"));
+        assert!(
+            first_line(&pipe().0, Instant::now())
+                .is_ok_and(|line| line.is_none() || line.is_some_and(|l| l.0.is_empty()))
+        );
     }
 }

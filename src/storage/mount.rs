@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,8 +16,9 @@ use nix::libc;
 use nix::mount::{MntFlags, MsFlags};
 use serde_json::json;
 
-use super::aside::{AsideError, aside, command, tethered, tethered_command};
-use super::mountinfo::{Dev, Table};
+use super::aside::{AsideError, Ties, aside, call, command, tethered_command};
+use super::device::number_of;
+use super::mountinfo::{Dev, Mount, Table};
 use super::record::namespace_of;
 use crate::cli::Failure;
 use crate::cli::exit::Fault;
@@ -132,14 +132,14 @@ fn has_helper(what: &str, fstype: &str) -> bool {
         .any(|folder| Path::new(folder).join(format!("{what}.{fstype}")).exists())
 }
 
-/// Mounts it. Whoever does it holds `tether` open, and so does what outlives the deadline.
+/// Mounts it. Whoever does it is tied to the claim, and so is what outlives the deadline.
 ///
 /// # Errors
 /// When it cannot be; at the deadline.
 pub fn mount(
     order: &Order,
     is_block: bool,
-    tether: Option<BorrowedFd>,
+    ties: Ties,
     (deadline, timeout): (Instant, Duration),
 ) -> Result<(), Failure> {
     let what = format!("mounting {} on {}", order.source, order.point.display());
@@ -148,15 +148,8 @@ pub fn mount(
         Way::Call { fstype, flags, data } => {
             let data = Some(data.as_str()).filter(|d| !d.is_empty());
             let source = Some(order.source.as_str());
-            let work = || match nix::mount::mount(source, &order.point, fstype.as_deref(), flags, data) {
-                Ok(()) => json!(0),
-                Err(errno) => json!(errno as i32),
-            };
-            match tethered(tether, deadline, work).map_err(late)?.as_i64().map(|n| Errno::from_raw(n as i32)) {
-                Some(Errno::UnknownErrno) => Ok(()), // 0
-                Some(errno) => Err(explain(&what, order, errno)),
-                None => Err(AsideError::Died.failure(&what, timeout)),
-            }
+            let work = || nix::mount::mount(source, &order.point, fstype.as_deref(), flags, data);
+            call(ties, deadline, work).map_err(late)?.map_err(|errno| explain(&what, order, errno))
         }
         Way::Helper => {
             let mut call = Command::new("mount");
@@ -167,7 +160,7 @@ pub fn mount(
                 call.args(["-o", &order.options.join(",")]);
             }
             call.arg("--").arg(&order.source).arg(&order.point);
-            let ran = tethered_command(tether, &mut call, deadline).map_err(late)?;
+            let ran = tethered_command(ties, &mut call, deadline).map_err(late)?;
             match ran.status {
                 0 => Ok(()),
                 status => {
@@ -212,17 +205,28 @@ pub enum Unmounted {
     Nothing,
 }
 
-/// Unmounts the uppermost mount of a path; `lazy` hides it, whoever uses it.
+/// Unmounts this very mount, and no other of its place; `lazy` hides it, whoever uses it.
 ///
 /// # Errors
-/// When the kernel refuses for another reason than a user; at the deadline.
-pub fn unmount(
-    point: &Path,
-    fstype: &str,
-    lazy: bool,
-    (deadline, timeout): (Instant, Duration),
-) -> Result<Unmounted, Failure> {
+/// When something else lies over it, or the kernel refuses for another reason than a user; at the deadline.
+pub fn unmount(mount: &Mount, lazy: bool, (deadline, timeout): (Instant, Duration)) -> Result<Unmounted, Failure> {
+    let Mount { point, fstype, .. } = mount;
     let what = format!("unmounting {}", point.display());
+    let refused = |why: &str| Failure::unavailable("unmount-failed", format!("{what}: {why}"));
+    let stands = || -> Result<Stands, Failure> {
+        let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
+        Ok(stands(&table, mount))
+    };
+    match stands()? {
+        Stands::Uppermost => {}
+        Stands::Covered(by) => return Err(refused(&format!("{by} is mounted over it"))),
+        Stands::Gone => return Ok(Unmounted::Nothing),
+    }
+    // The kernel's word for "not mounted" is also its word for a mount that is locked in a user namespace.
+    let nothing = || match stands()? {
+        Stands::Gone => Ok(Unmounted::Nothing),
+        _ => Err(refused("it stands, and the kernel does not let it go: it belongs to another user namespace")),
+    };
     let late = |e: AsideError| {
         e.failure(&what, timeout).hint("what hangs may be a dead file server: bring it back, or see --lazy")
     };
@@ -233,23 +237,36 @@ pub fn unmount(
         return match ran.status {
             0 => Ok(Unmounted::Done),
             _ if ran.words.contains("busy") => Ok(Unmounted::Busy),
-            _ if ran.words.contains("not mounted") => Ok(Unmounted::Nothing),
-            status => {
-                let message = format!("{what}: umount ended with {status}: {}", ran.words);
-                Err(Failure::unavailable("unmount-failed", message))
-            }
+            _ if ran.words.contains("not mounted") => nothing(),
+            status => Err(refused(&format!("umount ended with {status}: {}", ran.words))),
         };
     }
     let flags = MntFlags::UMOUNT_NOFOLLOW | if lazy { MntFlags::MNT_DETACH } else { MntFlags::empty() };
-    let work = || match nix::mount::umount2(point, flags) {
-        Ok(()) => json!(0),
-        Err(errno) => json!(errno as i32),
-    };
-    match Errno::from_raw(aside(deadline, work).map_err(late)?.as_i64().unwrap_or(0) as i32) {
-        Errno::UnknownErrno => Ok(Unmounted::Done),
-        Errno::EBUSY => Ok(Unmounted::Busy),
-        Errno::EINVAL | Errno::ENOENT => Ok(Unmounted::Nothing),
-        errno => Err(Failure::io(&what, &errno.into())),
+    match call(Ties::default(), deadline, || nix::mount::umount2(point, flags)).map_err(late)? {
+        Ok(()) => Ok(Unmounted::Done),
+        Err(Errno::EBUSY) => Ok(Unmounted::Busy),
+        Err(Errno::EINVAL | Errno::ENOENT) => nothing(),
+        Err(errno) => Err(Failure::io(&what, &errno.into())),
+    }
+}
+
+/// How a mount stands at its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stands {
+    Uppermost,
+    /// Something else lies over it; its source.
+    Covered(String),
+    Gone,
+}
+
+fn stands(table: &Table, mount: &Mount) -> Stands {
+    let is_it = |m: &&Mount| m.id == mount.id && m.point == mount.point && m.dev == mount.dev;
+    if !table.0.iter().any(|m| is_it(&m)) {
+        return Stands::Gone;
+    }
+    match table.stack(&mount.point).first() {
+        Some(top) if is_it(top) => Stands::Uppermost,
+        top => Stands::Covered(top.map_or_else(|| "something".to_owned(), |m| m.source.clone())),
     }
 }
 
@@ -294,7 +311,9 @@ impl Remains {
 }
 
 /// Looks for what is left of a file system. Its device, where it has one, is opened for ourselves alone, which the kernel
-/// refuses for as long as any mount of it lives, in whatever namespace.
+/// refuses for as long as any mount of it lives, in whatever namespace. That proves something only where the path still
+/// leads to the device that the mounts show; a file system of several devices shows a number of its own, and then only a
+/// refusal says something.
 ///
 /// # Errors
 /// When /proc cannot be read; when the device does not answer in time.
@@ -303,10 +322,16 @@ pub fn remains(dev: Dev, device: Option<&Path>, deadline: Instant, timeout: Dura
     let points = |table: &Table| table.0.iter().filter(|m| m.dev == dev).map(|m| m.point.clone()).collect::<Vec<_>>();
     let mut remains = Remains { here: points(&here), ..Remains::default() };
     if let Some(device) = device {
-        let busy = aside(deadline, || json!(exclusively(device).is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY))));
-        let busy = busy.map_err(|e| e.failure(&format!("opening {}", device.display()), timeout))?;
-        remains.device = busy == true;
-        if !remains.device {
+        let opened = aside(deadline, || match (number_of(device), exclusively(device)) {
+            (Some(number), Ok(())) if number == dev => json!("free"),
+            (Some(number), Err(e)) if (number == dev || dev.0 == 0) && e.raw_os_error() == Some(libc::EBUSY) => {
+                json!("busy")
+            }
+            _ => json!(null),
+        });
+        let opened = opened.map_err(|e| e.failure(&format!("opening {}", device.display()), timeout))?;
+        remains.device = opened == "busy";
+        if opened == "free" {
             return Ok(remains);
         }
     }
@@ -321,7 +346,7 @@ fn exclusively(device: &Path) -> io::Result<()> {
 }
 
 /// One process of each other mount namespace that has the file system mounted.
-fn elsewhere(dev: Dev) -> Vec<(i32, PathBuf)> {
+pub fn elsewhere(dev: Dev) -> Vec<(i32, PathBuf)> {
     let mut seen: HashSet<u64> = namespace_of("self").into_iter().collect();
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok());
@@ -349,6 +374,20 @@ mod tests {
             options: options(text),
         };
         way(&order, true)
+    }
+
+    #[test]
+    fn this_mount_and_no_other() {
+        let table = Table::parse(
+            b"1 0 0:1 / / rw - t r rw\n2 1 0:2 / /m rw - t a rw\n3 2 0:3 / /m rw - t b rw\n4 1 0:4 / /n rw - t c rw\n",
+        );
+        assert_eq!(stands(&table, &table.0[2]), Stands::Uppermost);
+        assert_eq!(stands(&table, &table.0[1]), Stands::Covered("b".to_owned()));
+        assert_eq!(stands(&table, &table.0[3]), Stands::Uppermost);
+        // The number was given to another mount.
+        for other in [Mount { dev: (0, 9), ..table.0[2].clone() }, Mount { point: "/n".into(), ..table.0[2].clone() }] {
+            assert_eq!(stands(&table, &other), Stands::Gone, "{other:?}");
+        }
     }
 
     #[test]

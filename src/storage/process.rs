@@ -71,14 +71,29 @@ impl Process {
             Err(e) => return Err(e.into()),
         };
         // Read after it was opened: if it is the right one now, the descriptor is of the right one.
-        let is_it = Stat::of(self.pid).is_some_and(|now| now.start == self.start && now.state != 'Z');
-        Ok(is_it.then_some(PidFd(fd)))
+        Ok(self.runs().then_some(PidFd(fd)))
     }
 
-    /// Whether it runs.
+    /// Whether it runs: any thread of it, as the first one may end before the others.
     pub fn runs(self) -> bool {
-        Stat::of(self.pid).is_some_and(|now| now.start == self.start && now.state != 'Z' && now.state != 'X')
+        let Some(now) = Stat::of(self.pid).filter(|now| now.start == self.start) else { return false };
+        !matches!(now.state, 'Z' | 'X') || lives_on(self.pid)
     }
+
+    /// Whether somebody has stopped it: SIGSTOP, or a debugger.
+    pub fn stopped(self) -> bool {
+        Stat::of(self.pid).is_some_and(|now| now.start == self.start && matches!(now.state, 'T' | 't'))
+    }
+}
+
+/// Whether a thread of a process lives whose first one has ended.
+fn lives_on(pid: i32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let mut others = tasks.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<i32>().ok()).filter(|tid| *tid != pid);
+    others.any(|tid| {
+        let text = std::fs::read(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
+        Stat::parse(&String::from_utf8_lossy(&text)).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+    })
 }
 
 /// A descriptor of one process.

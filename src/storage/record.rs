@@ -16,6 +16,7 @@ use nix::fcntl::{FlockArg, OFlag};
 use serde_json::{Map, Value, json};
 
 use super::guard::Kind;
+use super::mountinfo::Mount;
 use super::process::Process;
 use crate::cli::Failure;
 use crate::cli::exit::Fault;
@@ -32,14 +33,18 @@ pub struct Record {
     pub node: String,
     /// DEVICE as it was given.
     pub device: String,
+    /// What it was understood as: [`super::device::Device::identity`].
+    pub identity: Option<String>,
     /// Where it is to be mounted.
     pub mountpoint: PathBuf,
     /// What guards it.
     pub guard: Kind,
     /// What the guard is worth.
     pub strength: String,
-    /// What the guard acts on: a DRBD resource, the disk with the reservation, a lock file.
+    /// What the guard acts on: a DRBD resource, the disk with the reservation, a lock file, the device of a lease.
     pub object: Option<String>,
+    /// Which acquisition of a lease it is.
+    pub generation: Option<u64>,
     /// Who holds it.
     pub keeper: Option<Process>,
     /// The mount namespace that it was mounted in.
@@ -48,6 +53,8 @@ pub struct Record {
     pub bind: bool,
     /// The `st_dev` that was mounted, once it was.
     pub dev: Option<(u32, u32)>,
+    /// The source that the kernel shows of it, which a helper may have written in another way.
+    pub source: Option<String>,
 }
 
 impl Record {
@@ -56,14 +63,17 @@ impl Record {
         json!({
             "node": self.node,
             "device": self.device,
+            "identity": self.identity,
             "mountpoint": self.mountpoint.to_string_lossy(),
             "guard": self.guard.word(),
             "strength": self.strength,
             "object": self.object,
+            "generation": self.generation,
             "keeper": self.keeper.map(|p| json!({"pid": p.pid, "start": p.start})),
             "namespace": self.namespace,
             "bind": self.bind,
             "dev": self.dev.map(|(major, minor)| json!([major, minor])),
+            "source": self.source,
         })
     }
 
@@ -90,16 +100,59 @@ impl Record {
         Some(Self {
             node: text(&fields, "node")?,
             device: text(&fields, "device")?,
+            identity: text(&fields, "identity"),
             mountpoint: mountpoint.is_absolute().then_some(mountpoint)?,
             guard: Kind::from_word(fields.get("guard")?.as_str()?)?,
             strength: text(&fields, "strength")?,
             object: text(&fields, "object"),
+            generation: optional("generation").and_then(Value::as_u64),
             keeper,
             namespace: fields.get("namespace")?.as_u64()?,
             bind: fields.get("bind")?.as_bool()?,
             dev,
+            source: text(&fields, "source"),
         })
     }
+
+    /// Whether a mount is what was mounted for the claim of this device, however its source is written.
+    pub fn notes(&self, identity: &str, mount: &Mount) -> bool {
+        self.identity.as_deref() == Some(identity)
+            && self.dev == Some(mount.dev)
+            && self.source.as_deref() == Some(mount.source.as_str())
+    }
+
+    /// The keeper, if it runs in another mount namespace: what to do there, and why.
+    pub fn elsewhere(&self) -> Option<(String, String)> {
+        let keeper = self.keeper.filter(|k| self.namespace != namespace() && k.runs())?;
+        let point = self.mountpoint.display();
+        let cause = format!("it is claimed in another mount namespace, that of process {}", keeper.pid);
+        Some((cause, format!("nsenter -t {} -m fs-release {point}", keeper.pid)))
+    }
+
+    /// Whether its keeper has said that it lost the claim.
+    pub fn lost(&self) -> bool {
+        let said = fs::read(lost_file(&self.mountpoint)).unwrap_or_default();
+        self.keeper.is_some_and(|keeper| said == lost_line(keeper).as_bytes())
+    }
+}
+
+/// Notes that a keeper has lost the claim, for as long as the mount stands. In a file of its own: the lock of the record
+/// may be another's at this moment.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn mark_lost(mountpoint: &Path, keeper: Process) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    options.open(lost_file(mountpoint))?.write_all(lost_line(keeper).as_bytes())
+}
+
+fn lost_line(keeper: Process) -> String {
+    format!("{} {}\n", keeper.pid, keeper.start)
+}
+
+fn lost_file(mountpoint: &Path) -> PathBuf {
+    path_of(mountpoint).with_extension("lost")
 }
 
 /// A path, or the name of a device, as the name of a file: `/mnt/data` is `-mnt-data`, what is not plain is in hex.
@@ -189,6 +242,7 @@ impl Place {
 
     /// Removes it; there being none is fine.
     pub fn remove(&self) -> Result<(), Failure> {
+        let _ = fs::remove_file(self.file.with_extension("lost")); // it says nothing of another keeper
         match fs::remove_file(&self.file) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Failure::at(&self.file, &e)),
             _ => Ok(()),
@@ -294,14 +348,17 @@ mod tests {
         Record {
             node: "ha1".into(),
             device: "/dev/sdb1".into(),
+            identity: Some("block 8:17".into()),
             mountpoint: "/mnt/data".into(),
             guard: Kind::Flock,
             strength: "advisory".into(),
             object: None,
+            generation: Some(3),
             keeper: Some(Process { pid: 4711, start: 123 }),
             namespace: 4026531840,
             bind: false,
             dev: Some((8, 17)),
+            source: Some("/dev/sdb1".into()),
         }
     }
 
@@ -310,6 +367,17 @@ mod tests {
         for record in [record(), Record { keeper: None, dev: None, object: Some("r0".into()), ..record() }] {
             assert_eq!(Record::from_json(record.to_json().to_string().as_bytes()), Some(record));
         }
+    }
+
+    #[test]
+    fn what_was_mounted_for_it() {
+        let table = crate::storage::mountinfo::Table::parse(b"1 0 8:17 / /mnt/data rw - ext4 /dev/sdb1 rw");
+        let (record, mount) = (record(), &table.0[0]);
+        assert!(record.notes("block 8:17", mount));
+        assert!(!record.notes("block 8:18", mount), "another device is asked for");
+        assert!(!record.notes("block 8:17", &Mount { source: "/dev/x".into(), ..mount.clone() }));
+        assert!(!record.notes("block 8:17", &Mount { dev: (8, 18), ..mount.clone() }));
+        assert!(!Record { source: None, ..record }.notes("block 8:17", mount));
     }
 
     #[test]

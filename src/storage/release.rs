@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::device::{lexical, number_of, resolve};
+use super::device::{self, lexical, number_of};
 use super::guard::{Held, Kind, Outcome, drbd, scsi_pr};
 use super::holders::Holder;
 use super::holders::plan::{Plan, Step};
 use super::holders::proc::holders;
 use super::mount::{Remains, Unmounted, remains, unmount};
-use super::mountinfo::{Mount, Table};
+use super::mountinfo::{Dev, Mount, Table};
 use super::news::{About, Mounted};
 use super::process::{PidFd, Process, protected, wait_for_end};
-use super::record::{Place, Record, look, namespace};
+use super::record::{Place, Record, look};
 use crate::cli::event::Event;
 use crate::cli::exit::{Answer, Fault};
 use crate::cli::output::Output;
@@ -85,12 +85,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// When it could not be tried; at the deadline.
 pub fn let_go(about: &About, mount: &Mount, way: &Way, say: &mut Say) -> Result<Went, Error> {
     let bounds = (way.deadline, way.timeout);
-    let once = |lazy| unmount(&mount.point, &mount.fstype, lazy, bounds);
+    let once = |lazy| unmount(mount, lazy, bounds);
     let first = match once(false) {
         // A server that does not answer is what lazy is for.
         Err(e) if way.lazy && e.code == "deadline" => {
             let more = Way { deadline: Instant::now() + way.timeout, ..way.clone() };
-            return match unmount(&mount.point, &mount.fstype, true, (more.deadline, more.timeout))? {
+            return match unmount(mount, true, (more.deadline, more.timeout))? {
                 Unmounted::Nothing => Ok(Went::Nothing),
                 _ => Ok(Went::Done(true)),
             };
@@ -226,7 +226,7 @@ fn send(about: &About, holder: &Holder, signal: Signal, say: &mut Say) -> Result
 /// Tries to unmount; the files of a process that has just ended may take a moment.
 fn settled(mount: &Mount, way: &Way, until: Instant) -> Result<bool, Error> {
     loop {
-        match unmount(&mount.point, &mount.fstype, false, (way.deadline, way.timeout))? {
+        match unmount(mount, false, (way.deadline, way.timeout))? {
             Unmounted::Done | Unmounted::Nothing => return Ok(true),
             Unmounted::Busy if Instant::now() >= until => return Ok(false),
             Unmounted::Busy => std::thread::sleep(LOOK_AGAIN),
@@ -241,7 +241,8 @@ fn settled(mount: &Mount, way: &Way, until: Instant) -> Result<bool, Error> {
 pub fn release(wanted: &Wanted, output: &mut Output) -> Result<Answer, Error> {
     let start = Instant::now();
     let deadline = start + wanted.timeout;
-    let (point, table) = place(&wanted.mountpoint, deadline)?;
+    let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
+    let point = device::place(&wanted.mountpoint, &table, (deadline, wanted.timeout))?;
     // A dry run leaves nothing behind, not even a folder for the lock.
     let place = if wanted.dry_run { None } else { Some(Place::lock(&point, deadline)?) };
     let record = match &place {
@@ -255,26 +256,32 @@ pub fn release(wanted: &Wanted, output: &mut Output) -> Result<Answer, Error> {
         guard: record.as_ref().map(|r| r.guard),
         node: record.as_ref().map(|r| r.node.clone()),
     };
-    if let Some(record) = &record {
-        same_namespace(record)?;
+    if let Some((cause, hint)) = record.as_ref().and_then(Record::elsewhere) {
+        let message = format!("{}: {cause}", point.display());
+        return Err(Failure::unavailable("other-namespace", message).hint(hint).into());
     }
     if let Some(held) = not_ours(&stack, record.as_ref()) {
         output.emit(about.refused(&held, true))?;
         return Ok(Answer::No);
     }
     let releasing = Releasing { wanted, about, record, place, start, deadline };
-    releasing.run(stack.first().copied(), output)
+    let mut voice = Voice { output, failed: None };
+    let answer = releasing.run(stack.first().copied(), &mut voice);
+    answer.and_then(|answer| voice.failed.map_or(Ok(answer), Err))
 }
 
-/// The mount point as the kernel writes it, and what is mounted where.
-fn place(mountpoint: &Path, deadline: Instant) -> Result<(PathBuf, Table), Failure> {
-    let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
-    let words = lexical(mountpoint);
-    // What stands in the table has no symbolic links, and needs no look that a dead server could hold up.
-    if !table.stack(&words).is_empty() {
-        return Ok((words, table));
+/// What is said on the way. That nobody listens any more must not stop a release half way: it is told at the end.
+struct Voice<'a> {
+    output: &'a mut Output,
+    failed: Option<Error>,
+}
+
+impl Voice<'_> {
+    fn emit(&mut self, event: Event) {
+        if self.failed.is_none() {
+            self.failed = self.output.emit(event).err().map(Error::from);
+        }
     }
-    Ok((resolve(&words, deadline), table))
 }
 
 /// Whether what is mounted there is to be unmounted; why not.
@@ -299,14 +306,6 @@ fn not_ours(stack: &[&Mount], record: Option<&Record>) -> Option<Held> {
     }
 }
 
-fn same_namespace(record: &Record) -> Result<(), Failure> {
-    let Some(keeper) = record.keeper.filter(|k| record.namespace != namespace() && k.runs()) else { return Ok(()) };
-    let point = record.mountpoint.display();
-    let message = format!("{point} was mounted in another mount namespace, that of process {}", keeper.pid);
-    let hint = format!("nsenter -t {} -m fs-release {point}", keeper.pid);
-    Err(Failure::unavailable("other-namespace", message).hint(hint))
-}
-
 struct Releasing<'a> {
     wanted: &'a Wanted,
     about: About,
@@ -317,7 +316,7 @@ struct Releasing<'a> {
 }
 
 impl Releasing<'_> {
-    fn run(&self, mount: Option<&Mount>, output: &mut Output) -> Result<Answer, Error> {
+    fn run(&self, mount: Option<&Mount>, output: &mut Voice) -> Result<Answer, Error> {
         let Wanted { timeout, dry_run, .. } = *self.wanted;
         if dry_run {
             return self.dry_run(mount, output);
@@ -332,7 +331,10 @@ impl Releasing<'_> {
             Some(mount) => {
                 let way =
                     Way { kill: self.wanted.kill.clone(), lazy: self.wanted.lazy, deadline: self.deadline, timeout };
-                let mut say = |event| output.emit(event).map_err(Error::from);
+                let mut say = |event| {
+                    output.emit(event);
+                    Ok(())
+                };
                 match let_go(&self.about, mount, &way, &mut say)? {
                     Went::Done(hidden) => {
                         (event.changed, lazy) = (true, hidden);
@@ -340,7 +342,7 @@ impl Releasing<'_> {
                     }
                     Went::Nothing => event.cause = "somebody else was faster".to_owned(),
                     Went::Busy { holders, mounts, cause, hint } => {
-                        output.emit(self.about.busy(holders, &mounts, &cause, hint.as_deref()))?;
+                        output.emit(self.about.busy(holders, &mounts, &cause, hint.as_deref()));
                         return Ok(Answer::No);
                     }
                 }
@@ -353,11 +355,11 @@ impl Releasing<'_> {
         {
             event.cause = format!("{}; {left}", event.cause);
         }
-        output.emit(self.about.unmounted(&event, lazy))?;
+        output.emit(self.about.unmounted(&event, lazy));
         // Of what we mounted nothing may be left; of what somebody else did, other places are none of our business.
         if let Some(left) = remains.filter(|_| lazy || self.record.is_some()) {
             let hint = "release it there too, or end who uses it; then fs-release again";
-            output.emit(self.about.busy(0, &[], &left, Some(hint)))?;
+            output.emit(self.about.busy(0, &[], &left, Some(hint)));
             return Ok(Answer::No);
         }
         self.give_up(keeper, output)
@@ -365,40 +367,22 @@ impl Releasing<'_> {
 
     /// What is left of the file system, in words.
     fn remains(&self, mount: Option<&Mount>, lazy: bool) -> Result<Option<String>, Error> {
-        let dev = mount.map(|m| m.dev).or_else(|| self.record.as_ref().and_then(|r| r.dev));
-        let bind = self.record.as_ref().is_some_and(|r| r.bind);
-        let Some(dev) = dev.filter(|_| !bind) else { return Ok(None) };
-        let source = mount.map(|m| m.source.clone()).or_else(|| self.record.as_ref().map(|r| r.device.clone()));
-        // Only a device that is the file system's can prove anything; its name may be on a disk that is gone.
-        let source = source.map(PathBuf::from).filter(|s| s.starts_with("/dev") && number_of(s).is_some());
-        let until = (Instant::now() + TO_BE_GONE).min(self.deadline);
-        loop {
-            let mut left: Remains = remains(dev, source.as_deref(), self.deadline, self.wanted.timeout)?;
-            let at_once = !left.here.is_empty();
-            if lazy && source.is_none() && left.none() {
-                // Without a device its users are all that can be seen of it.
-                if let Some(mount) = mount {
-                    left.users = holders(mount, self.deadline, self.wanted.timeout)?.0.len();
-                }
-            }
-            if left.none() {
-                return Ok(None);
-            }
-            if at_once || lazy || Instant::now() >= until {
-                return Ok(Some(left.words()));
-            }
-            std::thread::sleep(LOOK_AGAIN);
+        let bounds = (self.deadline, self.wanted.timeout);
+        match (&self.record, mount) {
+            (Some(record), _) => left_of(record, mount, lazy, bounds),
+            (None, Some(mount)) => left(mount.dev, Path::new(&mount.source), Some(mount), lazy, bounds),
+            (None, None) => Ok(None),
         }
     }
 
-    fn dry_run(&self, mount: Option<&Mount>, output: &mut Output) -> Result<Answer, Error> {
+    fn dry_run(&self, mount: Option<&Mount>, output: &mut Voice) -> Result<Answer, Error> {
         let mut event = Mounted { dry_run: true, changed: mount.is_some(), ..Mounted::default() };
         event.cause = "nothing is mounted there".to_owned();
         if let Some(mount) = mount {
             let (found, _) = holders(mount, self.deadline, self.wanted.timeout)?;
             let spared = protected();
             for holder in &found {
-                output.emit(self.about.holder(holder, is_spared(holder, &spared)))?;
+                output.emit(self.about.holder(holder, is_spared(holder, &spared)));
             }
             event.fstype = Some(mount.fstype.clone());
             event.cause = match (found.len(), &self.wanted.kill) {
@@ -407,21 +391,65 @@ impl Releasing<'_> {
                 (n, None) => format!("{n} hold it, so that it would be refused"),
             };
         }
-        output.emit(self.about.unmounted(&event, false))?;
+        output.emit(self.about.unmounted(&event, false));
         if self.record.as_ref().is_some_and(|r| r.guard != Kind::None) {
-            output.emit(self.about.released(true, true, "after the unmount"))?;
+            output.emit(self.about.released(true, true, "after the unmount"));
         }
         Ok(Answer::Yes)
     }
 
-    fn give_up(&self, keeper: Option<PidFd>, output: &mut Output) -> Result<Answer, Error> {
+    fn give_up(&self, keeper: Option<PidFd>, output: &mut Voice) -> Result<Answer, Error> {
         let (Some(record), Some(place)) = (&self.record, &self.place) else { return Ok(Answer::Yes) };
         let (changed, cause) = give_up(record, keeper, (self.deadline, self.wanted.timeout))?;
         place.remove()?;
         if record.guard != Kind::None {
-            output.emit(self.about.released(changed, false, cause))?;
+            output.emit(self.about.released(changed, false, cause));
         }
         Ok(Answer::Yes)
+    }
+}
+
+/// What is left of the file system that was claimed, in words; `mount` was it, where it stood.
+///
+/// # Errors
+/// When that cannot be told in time.
+pub fn left_of(
+    record: &Record,
+    mount: Option<&Mount>,
+    lazy: bool,
+    bounds: (Instant, Duration),
+) -> Result<Option<String>, Error> {
+    let dev = mount.map(|m| m.dev).or(record.dev).filter(|_| !record.bind);
+    let source = mount.map_or(record.source.as_ref().unwrap_or(&record.device), |m| &m.source);
+    dev.map_or(Ok(None), |dev| left(dev, Path::new(source), mount, lazy, bounds))
+}
+
+fn left(
+    dev: Dev,
+    source: &Path,
+    mount: Option<&Mount>,
+    lazy: bool,
+    (deadline, timeout): (Instant, Duration),
+) -> Result<Option<String>, Error> {
+    // The name of a device may be on another disk by now, or on none.
+    let device = Some(source).filter(|s| s.starts_with("/dev") && number_of(s).is_some_and(|n| n == dev || dev.0 == 0));
+    let until = (Instant::now() + TO_BE_GONE).min(deadline);
+    loop {
+        let mut left: Remains = remains(dev, device, deadline, timeout)?;
+        let at_once = !left.here.is_empty();
+        if lazy && left.none() && device.is_none_or(|d| number_of(d) != Some(dev)) {
+            // Without a device its users are all that can be seen of it.
+            if let Some(mount) = mount {
+                left.users = holders(mount, deadline, timeout)?.0.len();
+            }
+        }
+        if left.none() {
+            return Ok(None);
+        }
+        if at_once || lazy || Instant::now() >= until {
+            return Ok(Some(left.words()));
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
 }
 
@@ -492,14 +520,17 @@ mod tests {
         let record = |dev| Record {
             node: "n".into(),
             device: "a".into(),
+            identity: None,
             mountpoint: "/m".into(),
             guard: Kind::None,
             strength: "none".into(),
             object: None,
+            generation: None,
             keeper: None,
             namespace: 1,
             bind: false,
             dev,
+            source: None,
         };
         let ours = record(Some((0, 1)));
         let (early, none) = (record(None), None);

@@ -1,26 +1,33 @@
 //! fs-claim: the claim, the check, the mount, in this order; and back again where one fails.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::aside::{AsideError, tethered_command};
-use super::claim::{Claim, Decision, Found, decide};
-use super::device::{self, Device, lexical};
+use nix::fcntl::OFlag;
+use nix::poll::PollFlags;
+use nix::unistd::pipe2;
+
+use super::aside::{AsideError, TO_DIE, Ties, tethered_command};
+use super::claim::{Claim, Decision, Found, decide, differs};
+use super::device::{self, Device, by_words};
+use super::guard::flock::{Who, meanwhile};
 use super::guard::{Got, Held, Kind, Outcome, drbd, flock, scsi_pr};
-use super::keeper::{self, Guarding, OnLost, Post};
+use super::keeper::{self, Before, Guarding, OnLost, Post, Told};
 use super::lease::{self, Terms};
-use super::mount::{self, Order, is_bind, wants_read_only};
+use super::mount::{self, Order, elsewhere, is_bind, wants_read_only};
 use super::mountinfo::{Mount, Table};
 use super::news::{About, Mounted};
 use super::process::{Process, wait_for_end};
 use super::record::{Place, Record, look, namespace};
-use super::release::{Way, Went, give_up, let_go};
+use super::release::{Way, Went, give_up, left_of, let_go};
 use crate::cli::Error;
 use crate::cli::Failure;
 use crate::cli::exit::{Answer, Fault};
 use crate::cli::output::Output;
+use crate::cli::wait::Waiter;
 use crate::clock::Instant;
 
 /// What is wanted.
@@ -83,6 +90,10 @@ struct Here {
     point: PathBuf,
     found: Found,
     mounted: Option<Mount>,
+    /// The numbers of all mounts.
+    before: HashSet<u64>,
+    /// What the guard acts on.
+    object: Option<String>,
 }
 
 /// Claims and mounts.
@@ -98,38 +109,68 @@ pub fn take(wanted: &Wanted, output: &mut Output) -> Result<Answer, Error> {
         Some(place) => place.read()?,
         None => look(&point)?,
     };
-    let here = find(wanted, device, point, record)?;
+    let object = object(wanted, &device, deadline);
+    let mut here = find(wanted, device, point, record, object.as_ref().ok().cloned().flatten())?;
     let about = wanted.about(&here.point);
-    let (claim, mount) = match decide(&here.found, wanted.guard, wants_read_only(&wanted.options)) {
+    let (claim, mount, first) = match decide(&here.found, wanted.guard, wants_read_only(&wanted.options)) {
         Decision::Refuse { cause, hint } => {
             let held = Held { holder: None, cause, hint: Some(hint) };
             output.emit(about.refused(&held, !here.found.stack.is_empty()))?;
             return Ok(Answer::No);
         }
-        Decision::Go { claim, mount } => (claim, mount),
+        Decision::Go { claim, mount, give_up } => (claim, mount, give_up),
     };
+    object?;
     let Some(place) = place else { return dry_run(wanted, &here, claim, mount, output) };
+    if let (true, Some(old)) = (first, &here.found.record) {
+        give_up_first(old, (deadline, wanted.timeout))?;
+        place.remove()?;
+        here.found.record = None;
+    }
     let taking = Taking { wanted, here, about, place, deadline };
     taking.run(claim, mount, output)
+}
+
+/// An earlier claim of something else, with nothing mounted any more: nobody else would ever give it up.
+fn give_up_first(old: &Record, bounds: (Instant, Duration)) -> Result<(), Error> {
+    if let Some(left) = left_of(old, None, false, bounds)? {
+        let message = format!("what was claimed there before, {}, is still in use: {left}", old.device);
+        let hint = format!("fs-release {}", old.mountpoint.display());
+        return Err(Failure::unavailable("still-claimed", message).hint(hint).into());
+    }
+    give_up(old, None, bounds).map(drop)
+}
+
+/// What the guard acts on.
+fn object(wanted: &Wanted, device: &Device, deadline: Instant) -> Result<Option<String>, Failure> {
+    Ok(match (wanted.guard, &wanted.lease) {
+        (Kind::Drbd, _) => Some(resource(wanted, (deadline, wanted.timeout))?.name),
+        (Kind::ScsiPr, _) => Some(device.source()),
+        (Kind::Flock, _) => Some(lock_file(wanted, device).display().to_string()),
+        (Kind::Lease, Some((terms, _))) => Some(terms.device.display().to_string()),
+        (Kind::None | Kind::Lease, _) => None,
+    })
+}
+
+fn resource(wanted: &Wanted, (deadline, timeout): (Instant, Duration)) -> Result<drbd::Resource, Failure> {
+    drbd::Resource::find(wanted.drbd_resource.as_deref(), Path::new(&wanted.device), deadline, timeout)
 }
 
 /// DEVICE and MOUNTPOINT, understood.
 fn places(wanted: &Wanted, deadline: Instant) -> Result<(Device, PathBuf), Failure> {
     let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
-    let words = lexical(&wanted.mountpoint);
     // A mount point in the table has no symbolic links, and is not looked at: its server may be dead.
-    let known = !table.stack(&words).is_empty();
-    let asked = (!known).then_some(words.as_path());
+    let known = by_words(&wanted.mountpoint).filter(|words| !table.stack(words).is_empty());
+    let asked = known.is_none().then_some(wanted.mountpoint.as_path());
     let bind = wanted.bind();
     let looked = device::look(&wanted.device, wanted.fstype(), bind, asked, (deadline, wanted.timeout))?;
-    if known {
+    if let Some(words) = known {
         return Ok((looked.device, words));
     }
-    let Some(point) = looked.mountpoint else {
-        let message = format!("{} does not exist", words.display());
-        let hint = format!("mkdir -p {}", words.display());
-        return Err(Failure::unavailable("no-such-mountpoint", message).hint(hint));
-    };
+    let point = looked.mountpoint.map_err(|why| {
+        let given = wanted.mountpoint.display();
+        Failure::unavailable("no-such-mountpoint", format!("{given}: {why}")).hint(format!("mkdir -p {given}"))
+    })?;
     if !looked.folder && !bind {
         let message = format!("{} is no folder", point.display());
         return Err(Failure::unavailable("no-such-mountpoint", message));
@@ -138,11 +179,19 @@ fn places(wanted: &Wanted, deadline: Instant) -> Result<(Device, PathBuf), Failu
 }
 
 /// What is mounted there, and where else.
-fn find(wanted: &Wanted, device: Device, point: PathBuf, record: Option<Record>) -> Result<Here, Failure> {
+fn find(
+    wanted: &Wanted,
+    device: Device,
+    point: PathBuf,
+    record: Option<Record>,
+    object: Option<String>,
+) -> Result<Here, Failure> {
     let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
     let bound = device.bound(&table);
     let ours = |m: &Mount| device.is_mounted_as(m, wanted.fstype(), bound.as_ref());
-    let stack: Vec<&Mount> = table.stack(&point).into_iter().filter(|m| m.fstype != "autofs").collect();
+    let identity = device.identity();
+    let there = |m: &Mount| ours(m) || record.as_ref().is_some_and(|r| r.notes(&identity, m));
+    let stack = at(&table, &point);
     let elsewhere = match device {
         // A bind is a second place by its nature, and exports may be had in several.
         Device::Block { .. } | Device::File(_) => {
@@ -152,22 +201,94 @@ fn find(wanted: &Wanted, device: Device, point: PathBuf, record: Option<Record>)
     };
     let runs = record.as_ref().and_then(|r| r.keeper).is_some_and(Process::runs);
     let found = Found {
-        stack: stack.iter().map(|m| (m.source.clone(), ours(m))).collect(),
+        stack: stack.iter().map(|m| (m.source.clone(), there(m))).collect(),
         read_only: stack.first().is_some_and(|m| m.read_only()),
         elsewhere,
         keeper: runs,
-        other_namespace: record.as_ref().is_some_and(|r| r.namespace != namespace()),
-        record,
+        other_namespace: record.as_ref().and_then(Record::elsewhere),
+        object: object.clone(),
+        dev: stack.first().filter(|m| there(m)).map(|m| m.dev),
+        identity: identity.clone(),
+        record: None,
     };
-    let mounted = stack.first().copied().filter(|m| ours(m)).cloned();
-    Ok(Here { device, point, found, mounted })
+    let mounted = stack.first().copied().filter(|m| there(m)).cloned();
+    let found = Found { record, ..found };
+    Ok(Here { device, point, found, mounted, before: table.0.iter().map(|m| m.id).collect(), object })
+}
+
+/// What is mounted at a place, automounters left out.
+fn at<'a>(table: &'a Table, point: &Path) -> Vec<&'a Mount> {
+    table.stack(point).into_iter().filter(|m| m.fstype != "autofs").collect()
+}
+
+/// Why a claim that is noted is not held any more; what was noted may be long ago.
+fn unkept(record: &Record, (deadline, timeout): (Instant, Duration)) -> Result<Option<String>, Failure> {
+    if !record.guard.has_keeper() {
+        return Ok(None);
+    }
+    let Some(keeper) = record.keeper.filter(|k| k.runs()) else {
+        return Ok(Some("its keeper is gone, and its claim with it: fs-claim takes it again".to_owned()));
+    };
+    if record.lost() {
+        return Ok(Some(format!("its keeper, process {}, has lost the claim", keeper.pid)));
+    }
+    if keeper.stopped() {
+        return Ok(Some(format!("its keeper, process {}, is stopped, and renews nothing", keeper.pid)));
+    }
+    let (Kind::Lease, Some(device)) = (record.guard, &record.object) else { return Ok(None) };
+    if Instant::now() >= deadline {
+        return Err(AsideError::Deadline { stuck: None }.failure(&format!("looking at {device}"), timeout));
+    }
+    let seen = lease::inspect(Path::new(device), Duration::ZERO)?;
+    let ours = |h: &lease::Holder| h.node == record.node && Some(h.generation) == record.generation;
+    Ok(match seen.holder {
+        Some(holder) if ours(&holder) && !seen.released => None,
+        Some(holder) => Some(format!("the lease is not this node's any more: {} had it", holder.node)),
+        None => Some("the lease is not this node's any more".to_owned()),
+    })
+}
+
+/// What a keeper holds, as it was noted.
+fn kept(record: Option<&Record>) -> Got {
+    let strength = record.map_or_else(String::new, |r| r.strength.clone());
+    Got { strength, cause: "its keeper holds it".to_owned(), changed: false }
+}
+
+fn claim_lost(cause: &str) -> Failure {
+    Failure::new(Fault::Undetermined, "claim-lost", format!("the claim is lost: {cause}"))
 }
 
 /// A claim that was taken by this call, or found.
 struct Claimed {
     got: Got,
     keeper: Option<Process>,
+    generation: Option<u64>,
+    /// What its keeper tells from now on.
+    told: Option<Told>,
+    /// Open in whatever works under the claim.
     tether: Option<OwnedFd>,
+    /// The other end, where no keeper has it.
+    end: Option<OwnedFd>,
+}
+
+impl Claimed {
+    /// One that no keeper holds.
+    fn alone(got: Got) -> Result<Self, Failure> {
+        let (end, tether) = pipe2(OFlag::O_CLOEXEC).map_err(|e| Failure::io("a pipe", &e.into()))?;
+        Ok(Self { got, keeper: None, generation: None, told: None, tether: Some(tether), end: Some(end) })
+    }
+
+    fn ties(&self) -> Ties<'_> {
+        Ties { tether: self.tether.as_ref().map(AsFd::as_fd), stop: self.told.as_ref().map(AsFd::as_fd) }
+    }
+
+    /// Whether it is still held, as far as its keeper says.
+    fn held(&self) -> Result<(), Failure> {
+        let lost = self.told.as_ref().and_then(Told::lost);
+        let stopped =
+            || self.keeper.filter(|k| k.stopped()).map(|k| format!("its keeper, process {}, is stopped", k.pid));
+        lost.or_else(stopped).map_or(Ok(()), |cause| Err(claim_lost(&cause)))
+    }
 }
 
 struct Taking<'a> {
@@ -183,9 +304,13 @@ impl Taking<'_> {
         let old = self.here.found.record.as_ref();
         let claimed = match claim {
             Claim::Keep => {
-                let strength = old.map_or_else(String::new, |r| r.strength.clone());
-                let got = Got { strength, cause: "its keeper holds it".to_owned(), changed: false };
-                Claimed { got, keeper: old.and_then(|r| r.keeper), tether: None }
+                if let Some(cause) = old.map(|r| unkept(r, (self.deadline, self.wanted.timeout))).transpose()?.flatten()
+                {
+                    let hint = format!("fs-release {}", self.here.point.display());
+                    return Err(claim_lost(&format!("it is mounted, but {cause}")).hint(hint).into());
+                }
+                let keeper = old.and_then(|r| r.keeper);
+                Claimed { got: kept(old), keeper, generation: None, told: None, tether: None, end: None }
             }
             Claim::TakeAfterKeeper => {
                 self.wait_for_keeper(old.and_then(|r| r.keeper), self.deadline)?;
@@ -213,16 +338,28 @@ impl Taking<'_> {
         };
         let new = claim != Claim::Keep;
         let done = self.go_on(&claimed, new, mount, output);
-        if done.is_err() && new {
-            self.undo(claimed, mount);
+        if let (Err(error), true) = (&done, new) {
+            // Whoever was told no by the kernel, or by a command that ended, knows that nothing comes.
+            let certain =
+                matches!(error, Error::Failure(e) if matches!(e.fault, Fault::Unavailable | Fault::Permission));
+            self.undo(claimed, mount, certain);
         }
         done
     }
 
-    fn refused(&self, held: Held, mounted: bool, output: &mut Output) -> Result<Answer, Error> {
-        if !mounted {
-            self.place.remove()?;
+    /// The record as it was found, unless it is that of a keeper that has ended with its mount.
+    fn restore(&self) -> Result<(), Failure> {
+        let old = self.here.found.record.as_ref();
+        let ended =
+            |r: &Record| r.guard.has_keeper() && self.here.mounted.is_none() && !r.keeper.is_some_and(Process::runs);
+        match old.filter(|r| !ended(r)) {
+            Some(old) => self.place.write(old),
+            None => self.place.remove(),
         }
+    }
+
+    fn refused(&self, held: Held, mounted: bool, output: &mut Output) -> Result<Answer, Error> {
+        self.restore()?;
         output.emit(self.about.refused(&held, mounted))?;
         Ok(Answer::No)
     }
@@ -240,17 +377,20 @@ impl Taking<'_> {
         }
         if let Some(patience) = self.wanted.fsck {
             self.check(patience, claimed, output)?;
+            // It may have taken long, and its keeper may have been stopped meanwhile and go on just now.
+            let bounds = (Instant::now() + self.wanted.timeout, self.wanted.timeout);
+            if let Some(cause) = unkept(&self.record(claimed, None), bounds)? {
+                return Err(claim_lost(&cause).into());
+            }
         }
+        claimed.held()?;
         let start = Instant::now();
         let is_block = self.here.device.block().is_some();
         let bounds = (start + self.wanted.timeout, self.wanted.timeout);
-        mount::mount(&self.order(), is_block, claimed.tether.as_ref().map(AsFd::as_fd), bounds)?;
+        mount::mount(&self.order(), is_block, claimed.ties(), bounds)?;
         let mounted = self.proven()?;
         self.note(claimed, Some(&mounted))?;
-        if claimed.keeper.is_some_and(|k| !k.runs()) {
-            let message = "the claim was lost while it was mounted";
-            return Err(Failure::new(Fault::Undetermined, "claim-lost", message).into());
-        }
+        claimed.held()?;
         if mounted.read_only() && !wants_read_only(&self.wanted.options) {
             let message = format!("{} can only be read", self.wanted.device);
             let hint = "a device that is write-protected, or a file system that needs fsck; to have it so: OPTIONS ro";
@@ -274,44 +414,47 @@ impl Taking<'_> {
         }
     }
 
-    /// The mount, as the kernel shows it.
+    /// The mount, as the kernel shows it: what is new at that place, whatever a helper has made of its source.
     fn proven(&self) -> Result<Mount, Error> {
         let Here { device, point, .. } = &self.here;
-        let here = find(self.wanted, device.clone(), point.clone(), None)?;
-        here.mounted.ok_or_else(|| {
-            let message = format!("{} was mounted, but does not stand on {}", self.wanted.device, point.display());
-            Failure::new(Fault::Internal, "mount-failed", message).into()
-        })
+        let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
+        let bound = device.bound(&table);
+        let is_ours = |m: &Mount| device.is_mounted_as(m, self.wanted.fstype(), bound.as_ref());
+        match self.new_at(&table).as_slice() {
+            [one] => Ok((*one).clone()),
+            [top, _, ..] if is_ours(top) => Ok((*top).clone()),
+            _ => {
+                let message = format!("{} was mounted, but does not stand on {}", self.wanted.device, point.display());
+                Err(Failure::new(Fault::Internal, "mount-failed", message).into())
+            }
+        }
+    }
+
+    /// What was not mounted at the place before, the uppermost first.
+    fn new_at<'a>(&self, table: &'a Table) -> Vec<&'a Mount> {
+        at(table, &self.here.point).into_iter().take_while(|m| !self.here.before.contains(&m.id)).collect()
     }
 
     fn note(&self, claimed: &Claimed, mounted: Option<&Mount>) -> Result<(), Failure> {
-        self.place.write(&Record {
+        self.place.write(&self.record(claimed, mounted))
+    }
+
+    fn record(&self, claimed: &Claimed, mounted: Option<&Mount>) -> Record {
+        Record {
             node: self.wanted.node.clone(),
             device: self.wanted.device.clone(),
+            identity: Some(self.here.device.identity()),
             mountpoint: self.here.point.clone(),
             guard: self.wanted.guard,
             strength: claimed.got.strength.clone(),
-            object: self.object()?,
+            object: self.here.object.clone(),
+            generation: claimed.generation,
             keeper: claimed.keeper,
             namespace: namespace(),
             bind: self.wanted.bind(),
             dev: mounted.map(|m| m.dev),
-        })
-    }
-
-    /// What the guard acts on.
-    fn object(&self) -> Result<Option<String>, Failure> {
-        Ok(match self.wanted.guard {
-            Kind::Drbd => Some(self.resource()?.name),
-            Kind::ScsiPr => Some(self.here.device.source()),
-            Kind::Flock => Some(lock_file(self.wanted, &self.here.device).display().to_string()),
-            Kind::None | Kind::Lease => None,
-        })
-    }
-
-    fn resource(&self) -> Result<drbd::Resource, Failure> {
-        let named = self.wanted.drbd_resource.as_deref();
-        drbd::Resource::find(named, Path::new(&self.wanted.device), self.deadline, self.wanted.timeout)
+            source: mounted.map(|m| m.source.clone()),
+        }
     }
 
     fn claim(&self) -> Result<Result<Claimed, Held>, Error> {
@@ -319,8 +462,8 @@ impl Taking<'_> {
         let without_keeper = matches!(self.wanted.guard, Kind::Drbd | Kind::ScsiPr);
         if without_keeper && !noted {
             // Before it is asked for: should this process be killed meanwhile, fs-release knows what to give up.
-            let got = Got { strength: "none".to_owned(), cause: String::new(), changed: true };
-            self.note(&Claimed { got, keeper: None, tether: None }, self.here.mounted.as_ref())?;
+            let got = Got { strength: NOT_YET.to_owned(), cause: String::new(), changed: true };
+            self.note(&Claimed::alone(got)?, self.here.mounted.as_ref())?;
         }
         let claimed = self.ask();
         if let Err(Error::Failure(e)) = &claimed
@@ -334,20 +477,24 @@ impl Taking<'_> {
     }
 
     fn ask(&self) -> Result<Result<Claimed, Held>, Error> {
+        let bounds = (self.deadline, self.wanted.timeout);
         let alone = |outcome| match outcome {
-            Outcome::Got(got) => Ok(Claimed { got, keeper: None, tether: None }),
-            Outcome::Held(held) => Err(held),
+            Outcome::Got(got) => Claimed::alone(got).map(Ok),
+            Outcome::Held(held) => Ok(Err(held)),
         };
         let guarding = match (self.wanted.guard, &self.wanted.lease) {
-            (Kind::None, _) => return Ok(alone(Outcome::Got(unguarded(self.here.mounted.is_none())))),
+            (Kind::None, _) => return Ok(alone(Outcome::Got(unguarded(self.here.mounted.is_none())))?),
             (Kind::Drbd, _) => {
-                let resource = self.resource()?;
-                return Ok(alone(resource.promote()?));
+                let outcome = resource(self.wanted, bounds)?.promote()?;
+                return Ok(alone(self.not_anew(outcome)?)?);
             }
             (Kind::ScsiPr, _) => {
-                let order = if self.wanted.take_over { scsi_pr::Order::TakeOver } else { scsi_pr::Order::Acquire };
-                let (disk, bounds) = (self.here.device.source(), (self.deadline, self.wanted.timeout));
-                return Ok(alone(scsi_pr::ask(Path::new(&disk), &self.wanted.node, order, bounds)?));
+                let old = self.here.found.record.as_ref();
+                let known = old.is_some_and(|r| r.guard == Kind::ScsiPr && r.strength != NOT_YET);
+                let order = scsi_pr::Order::Acquire { known, take_over: self.wanted.take_over };
+                let disk = self.here.device.source();
+                let outcome = scsi_pr::ask(Path::new(&disk), &self.wanted.node, order, bounds)?;
+                return Ok(alone(self.not_anew(outcome)?)?);
             }
             (Kind::Lease, Some((terms, on_lost))) => Guarding::Lease(terms.clone(), *on_lost),
             (Kind::Flock | Kind::Lease, _) => Guarding::Flock(lock_file(self.wanted, &self.here.device)),
@@ -363,13 +510,44 @@ impl Taking<'_> {
             fstype: self.wanted.fstype().map(str::to_owned),
             mountpoint: self.here.point.clone(),
             guarding,
+            standing: self.here.mounted.as_ref().map(|_| self.before()),
         };
         let timeout = self.wanted.timeout + patience;
         let started = keeper::start(post, Instant::now() + timeout, timeout)?;
         Ok(match started.outcome {
-            Outcome::Got(got) => Ok(Claimed { got, keeper: Some(started.process), tether: Some(started.tether) }),
+            Outcome::Got(got) => Ok(Claimed {
+                got,
+                keeper: Some(started.process),
+                generation: started.generation,
+                told: Some(started.told),
+                tether: Some(started.tether),
+                end: None,
+            }),
             Outcome::Held(held) => Err(held),
         })
+    }
+
+    /// Under which claim it was mounted.
+    fn before(&self) -> Before {
+        let Some(old) = &self.here.found.record else { return Before::default() };
+        let who = Who { node: old.node.clone(), process: old.keeper };
+        Before { who: Some(who), generation: old.generation.unwrap_or(0) }
+    }
+
+    /// What is mounted was mounted under a claim that lasts: one that had to be taken anew may have been another's, and what
+    /// the mount has in memory is then old. It is given back.
+    fn not_anew(&self, outcome: Outcome) -> Result<Outcome, Error> {
+        match outcome {
+            Outcome::Got(got) if got.changed && self.here.mounted.is_some() => {
+                let record = self.record(&Claimed::alone(got)?, None);
+                give_up(&record, None, (Instant::now() + self.wanted.timeout, self.wanted.timeout)).map_err(|e| {
+                    let message = format!("it was claimed anew though it is mounted, and cannot be given back: {e}");
+                    Failure::new(Fault::Undetermined, "claim-lost", message)
+                })?;
+                Ok(Outcome::Held(meanwhile(None)))
+            }
+            other => Ok(other),
+        }
     }
 
     /// A keeper without a mount ends by itself.
@@ -393,8 +571,7 @@ impl Taking<'_> {
             call.args(["-t", fstype]);
         }
         call.arg(&source).arg("-p");
-        let tether = claimed.tether.as_ref().map(AsFd::as_fd);
-        let ran = tethered_command(tether, &mut call, start + patience).map_err(|e| match e {
+        let ran = tethered_command(claimed.ties(), &mut call, start + patience).map_err(|e| match e {
             AsideError::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 Failure::unavailable("no-such-command", "there is no fsck").hint("install util-linux")
             }
@@ -412,22 +589,27 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Takes back what this call has done: the mount, then the claim. What cannot be taken back stays noted.
-    fn undo(&self, claimed: Claimed, mount: bool) {
-        let mut say = |_| Ok(());
-        let Ok(here) = find(self.wanted, self.here.device.clone(), self.here.point.clone(), None) else { return };
-        if let (true, Some(mounted)) = (mount, &here.mounted) {
-            let deadline = Instant::now() + self.wanted.timeout;
-            let way = Way { kill: None, lazy: false, deadline, timeout: self.wanted.timeout };
-            if !matches!(let_go(&self.about, mounted, &way, &mut say), Ok(Went::Done(_) | Went::Nothing)) {
+    /// Takes back what this call has done: the mount, then the claim. What cannot be taken back stays noted, for fs-release.
+    /// `certain`: no mount is under way.
+    fn undo(&self, claimed: Claimed, mount: bool, certain: bool) {
+        let Claimed { got, keeper, tether, end, .. } = claimed;
+        if let (true, Some(_), Some(tether)) = (certain, keeper, &tether) {
+            keeper::nothing_came(tether);
+        }
+        // Whatever still mounts or checks holds a tether of its own.
+        if let Some(end) = end {
+            drop(tether);
+            if !ends(&end, Instant::now() + TO_DIE) || !self.unmounted(mount) {
                 return;
             }
-        } else if here.mounted.is_some() {
-            return;
+        } else {
+            // Before the keeper may go: it would wait for the mount.
+            let unmounted = self.unmounted(mount);
+            drop(tether);
+            if !unmounted {
+                return;
+            }
         }
-        let Claimed { got, keeper, tether } = claimed;
-        // Whatever still mounts holds a tether of its own: then the keeper stays, and so does its note.
-        drop(tether);
         let gone = match keeper {
             _ if !got.changed => true,
             Some(_) => self.wait_for_keeper(keeper, Instant::now() + TO_UNDO).is_ok(),
@@ -436,9 +618,39 @@ impl Taking<'_> {
             }),
         };
         if gone {
-            let _ = self.place.remove();
+            let _ = self.restore();
         }
     }
+
+    /// Whether nothing stands that this call has mounted, at its place or elsewhere.
+    fn unmounted(&self, mount: bool) -> bool {
+        if !mount {
+            return self.here.mounted.is_none();
+        }
+        let Ok(table) = Table::read(None) else { return false };
+        if let Some(top) = self.new_at(&table).first() {
+            let deadline = Instant::now() + self.wanted.timeout;
+            let way = Way { kill: None, lazy: false, deadline, timeout: self.wanted.timeout };
+            if !matches!(let_go(&self.about, top, &way, &mut |_| Ok(())), Ok(Went::Done(_) | Went::Nothing)) {
+                return false;
+            }
+        }
+        let Ok(table) = Table::read(None) else { return false };
+        let bound = self.here.device.bound(&table);
+        let is_ours = |m: &Mount| self.here.device.is_mounted_as(m, self.wanted.fstype(), bound.as_ref());
+        let new_elsewhere = table.0.iter().any(|m| !self.here.before.contains(&m.id) && is_ours(m));
+        self.new_at(&table).is_empty() && !new_elsewhere
+    }
+}
+
+/// The strength of a claim that is about to be asked for.
+const NOT_YET: &str = "none";
+
+/// Whether the other ends of a pipe are all closed by then.
+fn ends(pipe: &OwnedFd, deadline: Instant) -> bool {
+    let Ok(waiter) = Waiter::new() else { return false };
+    let ready = waiter.wait(&[(pipe.as_fd(), PollFlags::POLLIN)], Some(deadline));
+    ready.is_ok_and(|ready| ready.first().is_some_and(|r| !r.is_empty()))
 }
 
 /// What is said where nobody is kept away.
@@ -484,8 +696,11 @@ fn dry_run(wanted: &Wanted, here: &Here, claim: Claim, mount: bool, output: &mut
     let old = here.found.record.as_ref();
     let outcome = match claim {
         Claim::Keep => {
-            let strength = old.map_or_else(String::new, |r| r.strength.clone());
-            Outcome::Got(Got { strength, cause: "its keeper holds it".to_owned(), changed: false })
+            let bounds = (Instant::now() + wanted.timeout, wanted.timeout);
+            if let Some(cause) = old.map(|r| unkept(r, bounds)).transpose()?.flatten() {
+                return Err(claim_lost(&format!("it is mounted, but {cause}")).into());
+            }
+            Outcome::Got(kept(old))
         }
         _ => would_get(wanted, here)?,
     };
@@ -514,16 +729,13 @@ fn would_get(wanted: &Wanted, here: &Here) -> Result<Outcome, Error> {
     let deadline = Instant::now() + wanted.timeout;
     Ok(match (wanted.guard, &wanted.lease) {
         (Kind::None, _) => Outcome::Got(unguarded(here.mounted.is_none())),
-        (Kind::Drbd, _) => {
-            let named = wanted.drbd_resource.as_deref();
-            drbd::Resource::find(named, Path::new(&wanted.device), deadline, wanted.timeout)?.would_promote()?
-        }
+        (Kind::Drbd, _) => resource(wanted, (deadline, wanted.timeout))?.would_promote()?,
         (Kind::ScsiPr, _) => {
             let order = scsi_pr::Order::Look { take_over: wanted.take_over };
             scsi_pr::ask(Path::new(&here.device.source()), &wanted.node, order, (deadline, wanted.timeout))?
         }
         (Kind::Lease, Some((terms, _))) => {
-            let seen = lease::inspect(&terms.device, Duration::ZERO).map_err(from_lease)?;
+            let seen = lease::inspect(&terms.device, Duration::ZERO).map_err(Failure::from)?;
             let cause = match seen.holder.filter(|_| !seen.released) {
                 Some(holder) => format!("{} stands in it; whether it is renewed shows only in time", holder.node),
                 None => "nobody holds it".to_owned(),
@@ -540,58 +752,114 @@ fn would_get(wanted: &Wanted, here: &Here) -> Result<Outcome, Error> {
     })
 }
 
-fn from_lease(e: lease::LeaseError) -> Failure {
-    let mut failure = Failure::new(e.fault(), e.code(), e.to_string());
-    failure.hint = e.hint();
-    failure
-}
-
 /// What is so, without touching it: yes where it is mounted and its claim held, no where it is not mounted.
 ///
 /// # Errors
 /// When it is mounted without the claim that it was mounted with.
 pub fn status(wanted: &Wanted, output: &mut Output) -> Result<Answer, Error> {
-    let deadline = Instant::now() + wanted.timeout;
+    let bounds = (Instant::now() + wanted.timeout, wanted.timeout);
     let table = Table::read(None).map_err(|e| Failure::io("/proc/self/mountinfo", &e))?;
-    let words = lexical(&wanted.mountpoint);
-    let point = match table.stack(&words).is_empty() {
-        true => device::resolve(&words, deadline),
-        false => words,
-    };
+    let point = device::place(&wanted.mountpoint, &table, bounds)?;
     let record = look(&point)?;
     let mut about = wanted.about(&point);
     about.guard = record.as_ref().map(|r| r.guard).or(Some(wanted.guard));
-    let say = |mounted, claimed, cause: &str, output: &mut Output| {
-        let strength = record.as_ref().filter(|_| claimed).map_or("none", |r| r.strength.as_str());
-        let keeper = record.as_ref().and_then(|r| r.keeper).filter(|k| k.runs()).map(|k| k.pid);
-        output.emit(about.storage(mounted, claimed, strength, keeper, cause))
+    let keeper = record.as_ref().and_then(|r| r.keeper).filter(|k| k.runs()).map(|k| k.pid);
+    let is = |mounted, strength: Option<&str>, cause: &str| {
+        about.storage(mounted, strength.is_some(), strength.unwrap_or("none"), keeper, cause)
     };
-    if table.stack(&point).is_empty() {
-        say(false, false, "nothing is mounted there", output)?;
+    let here = match at(&table, &point).is_empty() {
+        true => None,
+        false => {
+            let looked = device::look(&wanted.device, wanted.fstype(), wanted.bind(), None, bounds)?;
+            let object = object(wanted, &looked.device, bounds.0).ok().flatten();
+            Some(find(wanted, looked.device, point.clone(), record.clone(), object)?)
+        }
+    };
+    let Some((here, mounted)) = here.as_ref().and_then(|h| Some((h, h.mounted.as_ref()?))) else {
+        let stack = here.as_ref().map(|h| h.found.stack.as_slice()).unwrap_or_default();
+        if let Some(cause) = not_seen(stack, record.as_ref(), &table) {
+            output.emit(is(true, None, &cause))?;
+            return Ok(Answer::CannotTell);
+        }
+        let cause = if stack.is_empty() { "nothing is mounted there" } else { "something else is mounted there" };
+        output.emit(is(false, None, cause))?;
         return Ok(Answer::No);
+    };
+    let holds = match &record {
+        Some(r) => holds(r, &here.found, wanted, bounds)?,
+        None if wanted.guard == Kind::None => Ok("none".to_owned()),
+        None => Err("it was not claimed by fs-claim".to_owned()),
+    };
+    let wrong = (mounted.read_only() && !wants_read_only(&wanted.options)).then_some("it can only be read");
+    let strength = holds.as_deref().ok();
+    match holds.as_ref().err().map(String::as_str).or(wrong) {
+        Some(but) => {
+            output.emit(is(true, strength, &format!("it is mounted, but {but}")))?;
+            Ok(Answer::CannotTell)
+        }
+        None => {
+            output.emit(is(true, strength, "it is mounted"))?;
+            Ok(Answer::Yes)
+        }
     }
-    let looked = device::look(&wanted.device, wanted.fstype(), wanted.bind(), None, (deadline, wanted.timeout))?;
-    let here = find(wanted, looked.device, point.clone(), record.clone())?;
-    let Some(mounted) = &here.mounted else {
-        say(false, false, "something else is mounted there", output)?;
-        return Ok(Answer::No);
-    };
-    let kept = match &record {
-        Some(r) if r.guard.has_keeper() => here.found.keeper,
-        Some(_) => true,
-        None => wanted.guard == Kind::None,
-    };
-    let cause = match (&record, kept, mounted.read_only() && !wants_read_only(&wanted.options)) {
-        (.., true) => "it is mounted, but can only be read",
-        (Some(_), false, _) => "it is mounted, but its keeper is gone, and its claim with it: fs-claim takes it again",
-        (None, false, _) => "it is mounted, but was not claimed by fs-claim",
-        (_, true, _) => "it is mounted",
-    };
-    say(true, kept, cause, output)?;
-    if cause != "it is mounted" {
-        return Ok(Answer::CannotTell);
+}
+
+/// Why it may be mounted all the same, though it cannot be reached at its place.
+fn not_seen(stack: &[(String, bool)], record: Option<&Record>, table: &Table) -> Option<String> {
+    if let [(top, _), rest @ ..] = stack
+        && rest.iter().any(|(_, ours)| *ours)
+    {
+        return Some(format!("it is mounted, but {top} is mounted over it"));
     }
-    Ok(Answer::Yes)
+    let record = record?;
+    if let Some(keeper) = record.keeper.filter(|k| k.runs()) {
+        let why = "it may be hidden, or in another mount namespace";
+        return Some(format!("it is not seen there, but its keeper, process {}, holds the claim: {why}", keeper.pid));
+    }
+    let dev = record.dev.filter(|_| !record.bind)?;
+    if table.0.iter().any(|m| m.dev == dev && m.point == record.mountpoint && Some(&m.source) == record.source.as_ref())
+    {
+        return Some("it is mounted, but hidden below another mount".to_owned());
+    }
+    if record.namespace == namespace() {
+        return None;
+    }
+    let (pid, _) = elsewhere(dev).into_iter().find(|(_, point)| *point == record.mountpoint)?;
+    Some(format!("it is mounted in another mount namespace, that of process {pid}"))
+}
+
+/// What the claim of a record is worth at this moment, or why it is not this node's: who keeps it is asked.
+fn holds(
+    record: &Record,
+    found: &Found,
+    wanted: &Wanted,
+    bounds: (Instant, Duration),
+) -> Result<Result<String, String>, Failure> {
+    // Without a guard in the call it is asked about the one that there is.
+    let asked = if wanted.guard == Kind::None { record.guard } else { wanted.guard };
+    let found = Found { object: found.object.clone().filter(|_| wanted.guard != Kind::None), ..found.clone() };
+    if let Some(cause) = differs(record, &found, asked) {
+        return Ok(Err(cause));
+    }
+    let object = record.object.as_deref().unwrap_or_default();
+    let outcome = match record.guard {
+        Kind::None | Kind::Flock | Kind::Lease => {
+            return Ok(unkept(record, bounds)?.map_or_else(|| Ok(record.strength.clone()), Err));
+        }
+        Kind::Drbd => {
+            drbd::Resource::find(Some(object), Path::new(&record.device), bounds.0, bounds.1)?.would_promote()?
+        }
+        Kind::ScsiPr => {
+            let look = scsi_pr::Order::Look { take_over: false };
+            scsi_pr::ask(Path::new(object), &record.node, look, bounds)?
+        }
+    };
+    Ok(match outcome {
+        Outcome::Got(got) if !got.changed => Ok(got.strength),
+        Outcome::Got(_) if record.guard == Kind::Drbd => Err(format!("{object} is not primary here")),
+        Outcome::Got(_) => Err("the disk is not reserved for this node any more".to_owned()),
+        Outcome::Held(held) => Err(held.cause),
+    })
 }
 
 #[cfg(test)]

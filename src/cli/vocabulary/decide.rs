@@ -86,7 +86,7 @@ pub(super) const EVENTS: &[EventDoc] = &[
     EventDoc {
         name: "found",
         tools: NODE,
-        doc: "A group was found to run here at the start.",
+        doc: "A group may run here since before the start, and could not be stopped.",
         fields: &["group", "cause"],
     },
     EventDoc {

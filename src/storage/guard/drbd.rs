@@ -36,12 +36,49 @@ impl Roles {
     }
 }
 
-/// The name of the peer that is primary, from `drbdadm status` of DRBD 9: an indented line `ha2 role:Primary`.
-pub fn primary_peer(status: &str) -> Option<String> {
+/// The peers that are primary, from `drbdadm status`: an indented line `ha2 role:Primary` for each.
+fn primary_peers(status: &str) -> impl Iterator<Item = &str> {
     let peers = status.lines().filter(|line| line.starts_with(' '));
-    let mut names = peers.filter(|line| line.contains("role:Primary")).filter_map(|l| l.split_whitespace().next());
+    peers
+        .filter(|line| line.split_whitespace().any(|w| w == "role:Primary"))
+        .filter_map(|l| l.split_whitespace().next())
+}
+
+/// The name of the peer that is primary.
+pub fn primary_peer(status: &str) -> Option<String> {
     // DRBD 8.4 knows its peer by no name.
-    names.next().filter(|name| !name.contains(':') && *name != "peer").map(str::to_owned)
+    primary_peers(status).next().filter(|name| !name.contains(':') && *name != "peer").map(str::to_owned)
+}
+
+/// Whether all peers are connected, from `drbdadm cstate`. Only these states keep a peer from becoming primary: a state
+/// that is not known here may be any.
+pub fn connected(cstate: &str) -> bool {
+    const CONNECTED: &[&str] = &[
+        "Connected", // of DRBD 9 the only one
+        "StartingSyncS",
+        "StartingSyncT",
+        "WFBitMapS",
+        "WFBitMapT",
+        "WFSyncUUID",
+        "SyncSource",
+        "SyncTarget",
+        "PausedSyncS",
+        "PausedSyncT",
+        "VerifyS",
+        "VerifyT",
+        "Ahead",
+        "Behind",
+    ];
+    let mut states = cstate.split_whitespace().peekable();
+    states.peek().is_some() && states.all(|state| CONNECTED.contains(&state))
+}
+
+/// Whether the configuration lets two nodes be primary at once, from `drbdadm dump`.
+pub fn two_primaries(dump: &str) -> bool {
+    dump.lines().any(|line| {
+        let mut words = line.trim().trim_end_matches(';').split_whitespace();
+        words.next() == Some("allow-two-primaries") && words.next().is_none_or(|word| word != "no")
+    })
 }
 
 /// The one other node of a resource, from `drbdadm dump`: a line `on ha2 {` for each.
@@ -115,23 +152,30 @@ impl Resource {
         let ran = self.drbdadm(&["role", &self.name])?;
         let message = format!("drbdadm role {}: status {}: {}", self.name, ran.status, ran.words);
         let roles = Roles::parse(&ran.stdout).filter(|_| ran.status == 0);
-        roles.ok_or_else(|| Failure::unavailable("drbd", message).hint(format!("drbdadm up {}", self.name)))
+        let roles =
+            roles.ok_or_else(|| Failure::unavailable("drbd", message).hint(format!("drbdadm up {}", self.name)))?;
+        if ran.stdout.contains('/') {
+            return Ok(roles);
+        }
+        let ran = self.drbdadm(&["status", &self.name])?;
+        if ran.status != 0 {
+            let message = format!("drbdadm status {}: status {}: {}", self.name, ran.status, ran.words);
+            return Err(Failure::unavailable("drbd", message));
+        }
+        Ok(Roles { peer_primary: primary_peers(&ran.stdout).next().is_some(), ..roles })
     }
 
-    /// What the claim is worth: with the connection gone a peer could be primary too.
+    /// What the claim is worth: with the connection gone, or where two may be primary, a peer could be primary too.
     fn strength(&self) -> Result<(&'static str, String), Failure> {
-        let ran = self.drbdadm(&["cstate", &self.name])?;
-        let states: Vec<&str> = ran.stdout.split_whitespace().collect();
-        // While it synchronizes it is connected; DRBD 9 calls all of that Connected.
-        let apart = ["StandAlone", "Disconnecting", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure"];
-        let apart = [&apart[..], &["ProtocolError", "TearDown", "WFConnection", "Connecting"]].concat();
-        match ran.status == 0 && !states.is_empty() && !states.iter().any(|s| apart.contains(s)) {
-            true => Ok(("enforced", "the peer is connected, and cannot become primary".to_owned())),
-            false => {
-                let cause = "the peer is not connected, and could be primary too: fence it".to_owned();
-                Ok(("advisory", cause))
-            }
+        let state = self.drbdadm(&["cstate", &self.name])?;
+        if state.status != 0 || !connected(&state.stdout) {
+            return Ok(("advisory", "the peer is not connected, and could be primary too: fence it".to_owned()));
         }
+        let dump = self.drbdadm(&["dump", &self.name])?;
+        if dump.status != 0 || two_primaries(&dump.stdout) {
+            return Ok(("advisory", "two nodes may be primary at once: allow-two-primaries".to_owned()));
+        }
+        Ok(("enforced", "the peer is connected, and cannot become primary".to_owned()))
     }
 
     /// Makes this node primary.
@@ -140,7 +184,7 @@ impl Resource {
     /// When DRBD refuses for any other reason than a peer that is primary.
     pub fn promote(&self) -> Result<Outcome, Failure> {
         let before = self.roles()?;
-        if before.peer_primary && !before.primary {
+        if before.peer_primary {
             return Ok(Outcome::Held(self.held(None)));
         }
         if !before.primary {
@@ -164,7 +208,7 @@ impl Resource {
     /// As there.
     pub fn would_promote(&self) -> Result<Outcome, Failure> {
         let now = self.roles()?;
-        if now.peer_primary && !now.primary {
+        if now.peer_primary {
             return Ok(Outcome::Held(self.held(None)));
         }
         let (strength, cause) = self.strength()?;
@@ -236,6 +280,29 @@ mod tests {
         assert_eq!(other_node(dump, "ha1"), Some("ha2".to_owned()));
         assert_eq!((other_node(dump, "ha3"), other_node("", "x")), (None, None), "which of two is not known");
         assert_eq!(primary_peer("r0 role:Primary\n  disk:UpToDate\n"), None);
+        let third = format!("{nine}  ha3 role:Primary\n    peer-disk:UpToDate\n");
+        assert_eq!(primary_peers(&third).collect::<Vec<_>>(), ["ha2", "ha3"]);
+        assert_eq!(primary_peers("r0 role:Primary\n  ha2 connection:Connecting\n").count(), 0);
+        for (states, expected) in [
+            ("Connected\n", true),
+            ("Connected\nConnected", true),
+            ("SyncTarget", true),
+            ("Connected\nConnecting", false),
+            ("WFReportParams", false),
+            ("StandAlone", false),
+            ("SomethingNew", false),
+            ("", false),
+        ] {
+            assert_eq!(connected(states), expected, "{states}");
+        }
+        for (line, expected) in [
+            ("        allow-two-primaries yes;", true),
+            ("allow-two-primaries;", true),
+            ("allow-two-primaries  no;", false),
+            ("protocol C;", false),
+        ] {
+            assert_eq!(two_primaries(&format!("resource r0 {{\n    net {{\n{line}\n    }}\n}}\n")), expected, "{line}");
+        }
         assert!(another("0: State change failed: (-1) Multiple primaries not allowed by config"));
         assert!(!another("0: State change failed: (-2) Need access to UpToDate data"));
     }

@@ -111,7 +111,7 @@ impl Outcome {
 }
 
 /// Codes of failures that come across a pipe as they are.
-const CODES: [&str; 4] = ["no-reservations", "reservation", "permission-denied", "untrusted-file"];
+const CODES: [&str; 5] = ["no-reservations", "reservation", "permission-denied", "untrusted-file", "not-a-lock"];
 
 /// A failure, for [`Outcome::from_json`].
 pub fn failure_to_json(fault: Fault, code: &str, message: &str, hint: Option<&str>) -> Value {

@@ -101,29 +101,32 @@ pub fn sense(data: &[u8]) -> Sense {
     }
 }
 
-/// The key of a node: the beginning of its name in six bytes, so that a person and another node can read who it is, and
-/// two bytes of a digest of the whole name, so that names that begin alike differ.
+/// How much of a name a key shows.
+const SHOWN: usize = 4;
+
+/// The key of a node: the beginning of its name in four bytes, so that a person and another node can read who it is, and
+/// four bytes of a digest of the whole name, so that names that begin alike differ.
 pub fn key_of(node: &str) -> u64 {
     let mut bytes = [0; 8];
-    for (to, from) in bytes.iter_mut().zip(node.bytes().take(6)) {
+    for (to, from) in bytes.iter_mut().zip(node.bytes().take(SHOWN)) {
         *to = from;
     }
-    bytes[6..].copy_from_slice(&sha1::Sha1::digest(node.as_bytes())[..2]);
+    bytes[SHOWN..].copy_from_slice(&sha1::Sha1::digest(node.as_bytes())[..8 - SHOWN]);
     u64::from_be_bytes(bytes)
 }
 
 /// Who a key belongs to: the beginning of a name where it is one of ours, else the number.
 pub fn name_of(key: u64) -> String {
     let bytes = key.to_be_bytes();
-    let end = bytes[..6].iter().position(|b| *b == 0).unwrap_or(6);
-    let (name, rest) = bytes[..6].split_at(end);
+    let end = bytes[..SHOWN].iter().position(|b| *b == 0).unwrap_or(SHOWN);
+    let (name, rest) = bytes[..SHOWN].split_at(end);
     let ours = !name.is_empty()
         && name.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
         && rest.iter().all(|b| *b == 0);
     let name = String::from_utf8_lossy(name);
-    // A name of less than six bytes is whole, and then the digest has to be its own.
-    match ours && (end == 6 || key_of(&name) == key) {
-        true if end == 6 && key_of(&name) != key => format!("{name}…"),
+    // A shorter name is whole, and then the digest has to be its own.
+    match ours && (end == SHOWN || key_of(&name) == key) {
+        true if end == SHOWN && key_of(&name) != key => format!("{name}…"),
         true => name.into_owned(),
         false => format!("key {key:#018x}"),
     }
@@ -160,12 +163,14 @@ mod tests {
 
     #[test]
     fn names_in_keys() {
-        for (node, shown) in [("ha1", "ha1"), ("ha1.example.com", "ha1.ex…"), ("node-1", "node-1"), ("a", "a")] {
+        for (node, shown) in [("ha1", "ha1"), ("ha1.example.com", "ha1.…"), ("node", "node"), ("a", "a")] {
             assert_eq!(name_of(key_of(node)), shown);
         }
         assert_ne!(key_of("ha1.example.com"), key_of("ha1.example.org"));
         assert_eq!(name_of(0x1234), "key 0x0000000000001234");
         assert_eq!(name_of(0), "key 0x0000000000000000");
+        let names = (0..20_000).map(|n| key_of(&format!("node-{n}.example.com")));
+        assert_eq!(names.collect::<std::collections::HashSet<_>>().len(), 20_000, "two bytes would not do");
         // A short name with a foreign digest is a chance.
         assert!(name_of(key_of("ha1") ^ 1).starts_with("key"));
     }

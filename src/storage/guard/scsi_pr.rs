@@ -7,12 +7,13 @@
 use std::fs::File;
 
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_uchar, c_uint, c_ushort, c_void};
+use nix::sys::stat::{major, minor};
 
 use super::pr_codec::{self, Ask, Reservation, Sense, WRITE_EXCLUSIVE_REGISTRANTS_ONLY, key_of, name_of};
 use super::{Got, Held, Outcome, failure_to_json};
@@ -116,6 +117,12 @@ impl ScsiDisk {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let file = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path);
         let file = file.map_err(|e| Failure::at(path, &e))?;
+        let number = file.metadata().map_err(|e| Failure::at(path, &e))?.rdev();
+        if Path::new(&format!("/sys/dev/block/{}:{}/partition", major(number), minor(number))).exists() {
+            let message =
+                format!("{} is a partition, and a reservation is always one of the whole disk", path.display());
+            return Err(Failure::unavailable("no-reservations", message).hint("put the file system on the disk itself"));
+        }
         Ok(Self { file, name: path.display().to_string() })
     }
 
@@ -256,18 +263,33 @@ impl Disk for ScsiDisk {
 /// This machine is registered anew each time: after a reboot the disk may remember a key that no longer counts, and a disk
 /// that lost its power remembers none.
 ///
+/// `known`: this machine remembers that it has claimed it. Where it does not, a reservation of its name may be another
+/// node's that was given the same.
+///
 /// # Errors
 /// When the disk does not do as it is told; nothing is reserved then that was not before.
-pub fn acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result<Outcome, Failure> {
+pub fn acquire(disk: &mut dyn Disk, node: &str, known: bool, take_over: bool) -> Result<Outcome, Failure> {
     let key = key_of(node);
     let before = disk.reservation()?;
     let ours = before.is_some_and(|r| is_ours(r, key));
+    // To reserve what one has reserved changes nothing; whoever is not registered is refused.
+    let namesake = ours && !known && !disk.reserve(key)?;
+    if namesake && !take_over {
+        return Ok(Outcome::Held(Held {
+            holder: Some(node.to_owned()),
+            cause: format!(
+                "{node} has reserved the disk, and not over this connection: another node of the same name?"
+            ),
+            hint: Some("give each node a --node of its own; if it was this one before: --take-over".to_owned()),
+        }));
+    }
+    let ours = ours && !namesake;
     if let Some(other) = foreign(before, key)
         && !take_over
     {
         return Ok(Outcome::Held(held(other)));
     }
-    let after = fence(disk, key, before);
+    let after = fence(disk, key, before, namesake);
     let mine = matches!(after, Ok(Some(r)) if is_ours(r, key));
     if !mine && !ours {
         let _ = disk.register(0); // it may have been registered even where that failed; what counts is told below
@@ -306,9 +328,16 @@ pub fn would_acquire(disk: &mut dyn Disk, node: &str, take_over: bool) -> Result
 
 /// Registers, makes the reservation ours, and takes all other keys off, which could write too. What counts is what the
 /// disk says in the end: another node may do the same at the same time, and only one of the two reserves.
-fn fence(disk: &mut dyn Disk, key: u64, before: Option<Reservation>) -> Result<Option<Reservation>, Failure> {
+fn fence(
+    disk: &mut dyn Disk,
+    key: u64,
+    before: Option<Reservation>,
+    namesake: bool,
+) -> Result<Option<Reservation>, Failure> {
     disk.register(key)?;
     let done = match before {
+        // This takes off whoever else has our key.
+        Some(r) if namesake => disk.preempt(key, r.key)?,
         Some(r) if is_ours(r, key) => true,
         Some(r) if r.key == key => {
             disk.release(key)?;
@@ -344,7 +373,7 @@ fn held(by: u64) -> Held {
 /// Gives the reservation up and takes this machine off. False if it was not ours any more.
 ///
 /// # Errors
-/// When the disk does not do as it is told.
+/// When the disk does not do as it is told, or says afterwards that it has not.
 pub fn give_up(disk: &mut dyn Disk, node: &str) -> Result<bool, Failure> {
     let key = key_of(node);
     let registered = disk.keys()?.contains(&key);
@@ -355,6 +384,11 @@ pub fn give_up(disk: &mut dyn Disk, node: &str) -> Result<bool, Failure> {
         disk.release(key)?;
     }
     disk.register(0)?;
+    let left = disk.keys()?.contains(&key) || disk.reservation()?.is_some_and(|r| r.key == key);
+    if left {
+        let message = "the disk still has this node's key: another path to it, or another node of the same name";
+        return Err(Failure::unavailable("reservation", message).hint("fs-release again when all paths are up"));
+    }
     Ok(true)
 }
 
@@ -362,9 +396,12 @@ pub fn give_up(disk: &mut dyn Disk, node: &str) -> Result<bool, Failure> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// [`acquire`].
-    Acquire,
-    /// [`acquire`], with take-over.
-    TakeOver,
+    Acquire {
+        /// This machine remembers that it has claimed it.
+        known: bool,
+        /// With take-over.
+        take_over: bool,
+    },
     /// [`would_acquire`].
     Look {
         /// With take-over.
@@ -382,8 +419,7 @@ pub fn ask(path: &Path, node: &str, order: Order, bounds: (Instant, Duration)) -
     let (deadline, timeout) = bounds;
     let work = || {
         let outcome = ScsiDisk::open(path).and_then(|mut disk| match order {
-            Order::Acquire => acquire(&mut disk, node, false),
-            Order::TakeOver => acquire(&mut disk, node, true),
+            Order::Acquire { known, take_over } => acquire(&mut disk, node, known, take_over),
             Order::Look { take_over } => would_acquire(&mut disk, node, take_over),
             Order::GiveUp => give_up(&mut disk, node)
                 .map(|changed| Outcome::Got(Got { strength: String::new(), cause: String::new(), changed })),

@@ -88,15 +88,18 @@ pub struct Seen {
     pub mount: Option<u64>,
     /// Its `st_dev`, likewise.
     pub dev: Option<Dev>,
+    /// Whoever holds it sees the same mounts as we do, so that the path means the same here.
+    pub here: bool,
 }
 
 /// Whether a file that was seen lies in the mount. Where the number of the mount is not known, the path decides, with
-/// whatever else is mounted below it or over it.
+/// whatever else is mounted below it or over it; in another mount namespace it says nothing.
 pub fn lies_in(seen: &Seen, target: &Target, table: &Table) -> bool {
     match seen.mount {
         Some(id) => target.ids.contains(&id),
         None => {
-            seen.dev.is_none_or(|dev| dev == target.dev)
+            seen.here
+                && seen.dev.is_none_or(|dev| dev == target.dev)
                 && seen.path.starts_with(&target.point)
                 && table.containing(&seen.path).is_some_and(|m| m.id == target.id)
         }
@@ -186,7 +189,7 @@ mod tests {
         let here = Table::parse(HERE.as_bytes());
         let target = Target::new(&here.0[1], &[Table::parse(THERE.as_bytes())]);
         assert_eq!(target.ids, HashSet::from([30, 130]), "a copy elsewhere, but no other part and no other place");
-        let seen = |path: &str, mount, dev| Seen { how: How::Fd, path: path.into(), mount, dev };
+        let seen = |path: &str, mount, dev| Seen { how: How::Fd, path: path.into(), mount, dev, here: true };
         for (seen, expected) in [
             (seen("/mnt/x", Some(30), None), true),
             (seen("/anything", Some(130), None), true), // of a lazy unmount, or below another root
@@ -198,6 +201,10 @@ mod tests {
             (seen("/mnt/in/x", None, None), false),
             (seen("/other/x", None, Some((7, 0))), false),
             (seen("/mnt2", None, None), false),
+            // A path of another namespace may be any file system.
+            (Seen { here: false, ..seen("/mnt/x", None, None) }, false),
+            (Seen { here: false, ..seen("/mnt/x", None, Some((7, 0))) }, false),
+            (Seen { here: false, ..seen("/mnt/x", Some(130), None) }, true),
         ] {
             assert_eq!(lies_in(&seen, &target, &here), expected, "{seen:?}");
         }

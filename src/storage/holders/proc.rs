@@ -50,16 +50,14 @@ fn look(mount: &Mount, care: Care) -> Value {
     let table = Table::read(None).unwrap_or_default();
     let pids = numbers(Path::new("/proc"));
     let ours = namespace_of("self");
-    let mut namespaces: HashMap<i32, u64> = HashMap::new();
     let mut others: HashMap<u64, Table> = HashMap::new();
     for pid in &pids {
         if let Some(ns) = namespace_of(&pid.to_string()).filter(|ns| Some(*ns) != ours) {
-            namespaces.insert(*pid, ns);
             others.entry(ns).or_insert_with(|| Table::read(Some(*pid)).unwrap_or_default());
         }
     }
     let others: Vec<Table> = others.into_values().collect();
-    let look = Look { target: Target::new(mount, &others), table, care };
+    let look = Look { target: Target::new(mount, &others), table, care, namespace: ours };
     let me = std::process::id() as i32;
     let users = Users::read();
     let mut found: Vec<Value> = pids
@@ -76,6 +74,7 @@ struct Look {
     target: Target,
     table: Table,
     care: Care,
+    namespace: Option<u64>,
 }
 
 /// The uses of one process.
@@ -101,13 +100,13 @@ impl Look {
             // A thread may have a root, a folder and open files of its own; all have one memory.
             let task = folder.join(format!("task/{tid}"));
             for (how, name) in [(How::Cwd, "cwd"), (How::Root, "root")] {
-                self.link(how, &task.join(name), &mut uses);
+                self.link(how, &task, name, &mut uses);
             }
             if tid == pid || !share_files(pid, tid) {
                 self.files(&task, &mut uses);
             }
         }
-        self.link(How::Exe, &folder.join("exe"), &mut uses);
+        self.link(How::Exe, &folder, "exe", &mut uses);
         if self.care == Care::Exact {
             self.maps(&folder, &mut uses);
         }
@@ -124,18 +123,26 @@ impl Look {
     }
 
     /// A link whose text the kernel makes: reading it asks no file system.
-    fn link(&self, how: How, link: &Path, uses: &mut Uses) {
-        let Ok(path) = fs::read_link(link) else { return };
+    fn link(&self, how: How, task: &Path, name: &str, uses: &mut Uses) {
+        let link = task.join(name);
+        let Ok(path) = fs::read_link(&link) else { return };
         // Below our own mount point, or somewhere that only another namespace or a lazy unmount explains.
         let near = path.starts_with(&self.target.point);
         let mount = match self.care {
-            Care::Exact if near || self.odd(&path) => mount_of(link),
+            Care::Exact if near || self.odd(&path) => mount_of(&link),
             _ => None,
         };
-        let seen = Seen { how, path, mount, dev: None };
+        let here = near && mount.is_none() && self.here(task);
+        let seen = Seen { how, path, mount, dev: None, here };
         if lies_in(&seen, &self.target, &self.table) {
             uses.add(how, seen.path);
         }
+    }
+
+    /// Whether a task sees the mounts that we see.
+    fn here(&self, task: &Path) -> bool {
+        let Ok(name) = task.strip_prefix("/proc") else { return false };
+        self.namespace.is_some() && namespace_of(&name.to_string_lossy()) == self.namespace
     }
 
     /// Whether a path of another namespace may lie in a copy of the mount, though it does not look like it.
@@ -151,7 +158,9 @@ impl Look {
                 continue; // a socket, a pipe
             }
             let info = fs::read(task.join(format!("fdinfo/{number}"))).unwrap_or_default();
-            let seen = Seen { how: How::Fd, path, mount: mount_in(&info), dev: None };
+            let mount = mount_in(&info);
+            let here = mount.is_none() && path.starts_with(&self.target.point) && self.here(task);
+            let seen = Seen { how: How::Fd, path, mount, dev: None, here };
             if lies_in(&seen, &self.target, &self.table) {
                 uses.add(How::Fd, seen.path);
             }
@@ -167,7 +176,7 @@ impl Look {
                 continue;
             }
             let mount = mount_of(&folder.join("map_files").join(range));
-            let seen = Seen { how: How::Map, path, mount, dev: Some(dev) };
+            let seen = Seen { how: How::Map, path, mount, dev: Some(dev), here: mount.is_none() && self.here(folder) };
             if lies_in(&seen, &self.target, &self.table) {
                 uses.add(How::Map, seen.path);
             }
@@ -178,7 +187,7 @@ impl Look {
     fn kernel(&self) -> Vec<Holder> {
         let mut found = Vec::new();
         let mut add = |how: How, command: String, path: PathBuf| {
-            let seen = Seen { how, path, mount: None, dev: None };
+            let seen = Seen { how, path, mount: None, dev: None, here: true };
             if lies_in(&seen, &self.target, &self.table) {
                 let uses = BTreeMap::from([(how, seen.path)]);
                 found.push(Holder { process: None, command, user: None, uses, files: 1 });

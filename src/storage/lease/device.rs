@@ -22,6 +22,7 @@ use nix::unistd::{ForkResult, fork};
 
 use super::LeaseError;
 use super::record::{self, BLOCK, Kind, Record, SIZE, Sector, encode};
+use crate::cli::child::leave;
 use crate::cli::wait::Waiter;
 use crate::clock::Instant;
 
@@ -264,8 +265,7 @@ fn spawn(path: &Path, writes: bool) -> Result<OwnedFd, Errno> {
             if matches!(unsafe { fork() }, Ok(ForkResult::Child)) {
                 serve(&path, writes, theirs.as_raw_fd(), &mut buffer);
             }
-            // SAFETY: ends the process without destructors and exit handlers, which are the parent's.
-            unsafe { libc::_exit(0) }
+            leave()
         }
     }
 }

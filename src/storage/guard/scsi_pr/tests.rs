@@ -7,6 +7,8 @@ struct Model {
     keys: [Option<u64>; 2],
     reserved: Option<(usize, Reservation)>,
     me: usize,
+    /// It says that it has given up what it has not.
+    deaf: bool,
 }
 
 impl Model {
@@ -37,6 +39,7 @@ impl Disk for Model {
     }
     fn register(&mut self, key: u64) -> Result<(), Failure> {
         match key {
+            0 if self.deaf => return Ok(()),
             0 => self.leave(self.me),
             key => self.keys[self.me] = Some(key),
         }
@@ -48,7 +51,10 @@ impl Disk for Model {
         Ok(())
     }
     fn reserve(&mut self, key: u64) -> Result<bool, Failure> {
-        assert_eq!(self.keys[self.me], Some(key), "reserves without being registered");
+        if self.keys[self.me] != Some(key) {
+            assert!(self.reserved.is_some(), "reserves without being registered");
+            return Ok(false);
+        }
         match self.reserved {
             Some((holder, _)) => Ok(holder == self.me),
             None => {
@@ -59,6 +65,9 @@ impl Disk for Model {
         }
     }
     fn release(&mut self, _: u64) -> Result<(), Failure> {
+        if self.deaf {
+            return Ok(());
+        }
         if self.reserved.is_some_and(|(holder, _)| holder == self.me) {
             self.reserved = None;
         }
@@ -87,15 +96,15 @@ const NODES: [&str; 2] = ["ha1", "ha2"];
 #[test]
 fn one_after_the_other() {
     let mut disk = Model::default();
-    let got = acquire(disk.seen_by(0), "ha1", false).expect("asks");
+    let got = acquire(disk.seen_by(0), "ha1", true, false).expect("asks");
     assert!(matches!(&got, Outcome::Got(g) if g.changed && g.strength == "enforced"), "{got:?}");
-    let again = acquire(disk.seen_by(0), "ha1", false).expect("asks");
+    let again = acquire(disk.seen_by(0), "ha1", true, false).expect("asks");
     assert!(matches!(&again, Outcome::Got(g) if !g.changed), "{again:?}");
-    let refused = acquire(disk.seen_by(1), "ha2", false).expect("asks");
+    let refused = acquire(disk.seen_by(1), "ha2", true, false).expect("asks");
     assert!(matches!(&refused, Outcome::Held(h) if h.holder.as_deref() == Some("ha1")), "{refused:?}");
     assert!(disk.writes(0) && !disk.writes(1));
 
-    let taken = acquire(disk.seen_by(1), "ha2", true).expect("asks");
+    let taken = acquire(disk.seen_by(1), "ha2", true, true).expect("asks");
     assert!(matches!(&taken, Outcome::Got(g) if g.cause.contains("from ha1")), "{taken:?}");
     assert!(!disk.writes(0) && disk.writes(1));
     assert!(!give_up(disk.seen_by(0), "ha1").expect("asks"), "it had lost it");
@@ -112,9 +121,36 @@ fn after_a_reboot() {
         if !remembered {
             disk = Model::default();
         }
-        let got = acquire(disk.seen_by(0), "ha1", false).expect("asks");
+        let got = acquire(disk.seen_by(0), "ha1", true, false).expect("asks");
         assert!(matches!(got, Outcome::Got(_)) && disk.writes(0) && !disk.writes(1));
     }
+}
+
+/// Two nodes of one name have one key: the second one is no owner because of that.
+#[test]
+fn a_namesake() {
+    let mut disk = Model::default();
+    let got = acquire(disk.seen_by(0), "ha1", false, false).expect("asks");
+    assert!(matches!(got, Outcome::Got(_)));
+    let again = acquire(disk.seen_by(0), "ha1", false, false).expect("asks");
+    assert!(matches!(&again, Outcome::Got(g) if !g.changed), "after a reboot it is the same machine: {again:?}");
+    let held = acquire(disk.seen_by(1), "ha1", false, false).expect("asks");
+    assert!(matches!(&held, Outcome::Held(h) if h.cause.contains("same name")), "{held:?}");
+    assert!(disk.writes(0) && !disk.writes(1));
+    let taken = acquire(disk.seen_by(1), "ha1", false, true).expect("asks");
+    assert!(matches!(&taken, Outcome::Got(g) if g.changed), "{taken:?}");
+    assert!(!disk.writes(0) && disk.writes(1));
+}
+
+/// What was given up is looked at.
+#[test]
+fn a_disk_that_does_not_let_go() {
+    let mut disk = Model::default();
+    acquire(disk.seen_by(0), "ha1", false, false).expect("asks");
+    disk.deaf = true;
+    assert!(give_up(disk.seen_by(0), "ha1").is_err());
+    disk.deaf = false;
+    assert!(give_up(disk.seen_by(0), "ha1").expect("asks"));
 }
 
 proptest! {
@@ -125,7 +161,7 @@ proptest! {
         let mut owner = None;
         for (machine, order) in orders {
             match order {
-                0 | 1 => match acquire(disk.seen_by(machine), NODES[machine], order == 1).expect("asks") {
+                0 | 1 => match acquire(disk.seen_by(machine), NODES[machine], false, order == 1).expect("asks") {
                     Outcome::Got(_) => owner = Some(machine),
                     Outcome::Held(_) => prop_assert!(owner == Some(1 - machine) && order == 0),
                 },
