@@ -479,7 +479,9 @@ impl Classic {
     /// What we have, where that is news to it.
     fn tell(&mut self, ours: Ours, now: Instant, out: &mut Vec<(Message, &'static str)>) {
         let between = matches!(self.hand, Hand::Giving { .. } | Hand::Given { .. } | Hand::Taking { .. });
-        let said = (ours.holds, ours.settled && !between);
+        // That we become stable is what makes it give back what is ours: it has to see both.
+        let joined = self.fresh || self.is_known();
+        let said = (ours.holds, ours.settled && !between && joined);
         let stale = self.said_at.is_none_or(|then| now.since(then) >= REFRESH);
         let refresh = self.stable != Some(true) && stale;
         let news = self.said != Some(said) && !matches!(self.hand, Hand::Giving { .. } | Hand::Taking { .. });
