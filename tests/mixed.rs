@@ -90,6 +90,13 @@ impl Watch {
         })
     }
 
+    /// When the last group moved, from then on.
+    fn moved(&self, since: Instant) -> Duration {
+        let seen = self.seen.lock().unwrap();
+        let last = seen.changes.iter().filter_map(|changes| changes.last()).map(|(at, _)| *at).max();
+        last.map(|at| at.saturating_duration_since(since)).unwrap_or_default()
+    }
+
     /// How long each group was held by nobody since then.
     fn outages(&self, since: Instant) -> [Duration; 2] {
         let seen = self.seen.lock().unwrap();
@@ -303,26 +310,23 @@ impl<'a> Pair<'a> {
             (Ours, Real) => "foreign",
             (Ours, Ours) => "none",
         };
-        let mut moved = None;
         loop {
             let held = self.watch.holders() == wanted.map(Some);
-            if held && moved.is_none() {
-                moved = Some(self.step.elapsed());
-            }
             let agreed = (self.ours.shell.is_none() || self.ours.thinks() == thought)
                 && (!self.real_is_there || self.real.cl_status(&["rscstatus"]) == word);
             if held && agreed {
                 break;
             }
             let holders = self.watch.holders();
-            assert!(Instant::now() < deadline, "{}: {holders:?} and not {wanted:?}, {:?}", self.what, self.ours.thinks());
+            let thinks = self.ours.thinks();
+            assert!(Instant::now() < deadline, "{}: {holders:?} and not {wanted:?}, {thinks:?}", self.what);
             thread::sleep(LOOK);
         }
         let away = self.watch.outages(self.step).map(|d| d.as_millis());
         println!(
             "{:40} {:>6} ms to the end; nobody had FlagA for {:>5} ms, FlagB for {:>5} ms",
             self.what,
-            moved.unwrap_or_default().as_millis(),
+            self.watch.moved(self.step).as_millis(),
             away[0],
             away[1]
         );

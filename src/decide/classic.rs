@@ -157,6 +157,8 @@ pub struct Classic {
     /// What we said last: what we have, and whether we are stable.
     said: Option<(Hold, bool)>,
     said_at: Option<Instant>,
+    /// Since when we do not know what it has, though nothing is under way; when it was asked.
+    vague: Option<Instant>,
     queried: Option<Instant>,
     /// We told it what an operator wants.
     wished: Option<Instant>,
@@ -390,22 +392,7 @@ impl Classic {
         self.answer(ours, now, &mut out);
         self.begin(ours, now, &mut out);
         self.tell(ours, now, &mut out);
-        let every = match self.stable {
-            None if self.fresh => Some(AGAIN), // it will say so by itself
-            None => Some(Duration::from_secs(2)),
-            Some(false) => Some(AGAIN * 2),
-            Some(true) => None,
-        };
-        if self.fresh || self.stable.is_some() {
-            self.queried.get_or_insert(now);
-        }
-        if let Some(every) = every
-            && self.hand == Hand::Still
-            && self.queried.is_none_or(|then| now.since(then) >= every)
-        {
-            self.queried = Some(now);
-            out.push((Message::default().with("t", "starting"), "it has not said what it has"));
-        }
+        self.inquire(ours, now, &mut out);
         out
     }
 
@@ -473,6 +460,28 @@ impl Classic {
             self.wished = Some(now);
             let message = Message::default().with("t", "hb_takeover").with("rsc_hold", wishes.word(false));
             out.push((message, "it is to be here"));
+        }
+    }
+
+    /// A node that says that it starts is told what the other one has.
+    fn inquire(&mut self, ours: Ours, now: Instant, out: &mut Vec<(Message, &'static str)>) {
+        let every = match self.stable {
+            None if self.fresh => AGAIN, // it will say so by itself
+            None => AGAIN / 2,
+            Some(false) => AGAIN * 2,
+            Some(true) => return self.vague = None,
+        };
+        if self.hand != Hand::Still {
+            return self.vague = None;
+        }
+        let waits = self.fresh || self.is_known();
+        let since = *self.vague.get_or_insert(now);
+        if now.since(since) >= every || (!waits && self.queried.is_none()) {
+            (self.queried, self.vague) = (Some(now), Some(now));
+            out.push((Message::default().with("t", "starting"), "it has not said what it has"));
+            // It takes us to begin anew, and forgets what we said.
+            self.curious = true;
+            self.tell(ours, now, out);
         }
     }
 
