@@ -206,7 +206,9 @@ impl<'a> Own<'a> {
         let text = fs::read_to_string(self.dir.join("run/status")).unwrap_or_default();
         let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let groups = rows.filter(|row| row["event"] == "group-status" && row["is"] == "running");
-        groups.map(|row| (row["group"].as_str().unwrap().to_owned(), row["node"].as_str().unwrap().to_owned())).collect()
+        groups
+            .map(|row| (row["group"].as_str().unwrap().to_owned(), row["node"].as_str().unwrap().to_owned()))
+            .collect()
     }
 }
 

@@ -453,7 +453,8 @@ impl Classic {
             self.hand = Hand::Offered { what, since: now };
             return;
         }
-        let wishes = Hold { ours: ours.wishes.ours && self.holds.ours, theirs: ours.wishes.theirs && self.holds.theirs };
+        let wishes =
+            Hold { ours: ours.wishes.ours && self.holds.ours, theirs: ours.wishes.theirs && self.holds.theirs };
         if wishes.is_none() {
             self.wished = None;
         } else if self.wished.is_none_or(|then| now.since(then) >= AGAIN) {
@@ -510,3 +511,6 @@ fn resource(holds: Hold, stable: bool) -> Message {
 fn ask(what: Hold, other: bool, info: &str) -> Message {
     Message::default().with("t", "ask_resources").with("rsc_hold", what.word(other)).with("info", info)
 }
+
+#[cfg(test)]
+mod tests;
