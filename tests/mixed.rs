@@ -28,11 +28,21 @@ const LOOK: Duration = Duration::from_millis(5);
 const GROUPS: [&str; 2] = ["FlagA", "FlagB"];
 const TIMES: &str = "keepalive 200ms\ndeadtime 1\ninitdead 2\nudpport 694\nbcast eth0\nnode a b\n";
 
+#[track_caller]
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {LONG:?}: {what}");
+        thread::sleep(LOOK);
+    }
+}
+
 /// A resource that is there from the first moment of its start to the last of its stop, both of which take a while.
 fn flag(dir: &str, name: &str) -> String {
     format!(
-        "#!/bin/sh\nf={dir}/{name}\ncase $1 in\nstart) [ ! -e {dir}/fail-{name} ] || exit 1; : >$f; sleep 0.1;;\n\
-         stop) [ ! -e $f ] || {{ sleep 0.1; rm -f $f; }};;\nstatus) [ -e $f ] && echo running || echo stopped;;\nesac\n"
+        "#!/bin/sh\nf={dir}/{name}\nlong() {{ sleep \"$(cat {dir}/long 2>/dev/null || echo 0.1)\"; }}\ncase $1 in\n\
+         start) [ ! -e {dir}/fails ] || exit 1; : >$f; long;;\nstop) [ ! -e $f ] || {{ long; rm -f $f; }};;\n\
+         status) [ -e $f ] && echo running || echo stopped;;\nesac\n"
     )
 }
 
@@ -432,6 +442,80 @@ fn failback_on(real: &str) {
     pair.real_is_back();
     pair.expect_still(home);
     assert_eq!(pair.real.reboots(), "");
+}
+
+/// What it is taking is not there for one of ours that was killed and started anew meanwhile.
+#[test]
+fn ours_is_started_anew_while_the_real_one_takes() {
+    let lab = two();
+    let mut pair = Pair::start(&lab, "a", "off");
+    let home = pair.home();
+    pair.expect(home);
+    // What it takes it has from the first moment, and the flag shows that.
+    fs::write(pair.real.dir().join("run/long"), "3").unwrap();
+    pair.order(Ours, "standby", "local");
+    eventually("the real one starts FlagB", || pair.watch.holders() == [Some(Real), Some(Real)]);
+    pair.begin("ours is killed and started at once");
+    pair.ours.kill();
+    pair.ours.start();
+    // It cannot know that an operator wanted that, and asks for its own: that is answered when it is safe.
+    pair.expect(home);
+    fs::remove_file(pair.real.dir().join("run/long")).unwrap();
+    // And where nobody takes anything it has its own again.
+    pair.begin("ours is killed and started at once");
+    pair.ours.kill();
+    pair.ours.start();
+    pair.expect(home);
+}
+
+/// Whoever is slow to give or to take dies meanwhile.
+#[test]
+fn either_dies_in_the_middle_of_a_standby() {
+    let lab = two();
+    let mut pair = Pair::start(&lab, "b", "on");
+    let home = pair.home();
+    pair.expect(home);
+    let (of_real, of_ours) = (pair.real.dir().join("run/long"), pair.ours.dir.join("flags/long"));
+    for (who, slow) in [(Ours, Ours), (Ours, Real), (Real, Real), (Real, Ours)] {
+        let long = if slow == Real { &of_real } else { &of_ours };
+        fs::write(long, "1.5").unwrap();
+        pair.order(who, "standby", "local");
+        // A stop of who gives or a start of who takes is under way for long.
+        thread::sleep(Duration::from_millis(700));
+        let _ = fs::remove_file(long);
+        if slow == Real {
+            pair.kill_real();
+            pair.expect([Ours; 2]);
+            pair.real_is_back();
+        } else {
+            pair.begin("ours is killed");
+            pair.ours.kill();
+            pair.expect([Real; 2]);
+            pair.begin("ours is back");
+            pair.ours.start();
+        }
+        pair.expect(home);
+    }
+}
+
+/// With every fifth frame lost, orders are followed all the same, and nothing is held twice.
+#[test]
+fn messages_are_lost() {
+    let lab = two();
+    let mut pair = Pair::start(&lab, "a", "off");
+    let home = pair.home();
+    pair.expect(home);
+    lab.host("a").loss(20);
+    for (who, what, which, wanted) in [
+        (Ours, "standby", "all", [Real; 2]),
+        (Ours, "takeover", "local", home),
+        (Real, "standby", "all", [Ours; 2]),
+        (Real, "takeover", "local", home),
+    ] {
+        pair.order(who, what, which);
+        pair.expect(wanted);
+    }
+    lab.host("a").loss(0);
 }
 
 #[test]

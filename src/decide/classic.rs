@@ -10,6 +10,10 @@
 //! | it says that it does not have it, and is stable | a stable one takes nothing of its own accord while we live |
 //! | it has ended its part of a standby with `done` | it waits for us to take what it let go |
 //!
+//! The first counts only where it was started, or ended a standby with us, since this node knows what it itself said: one
+//! that is taking what we gave it before we were started anew says all the same that it is stable and does not have it.
+//! It is asked for a standby then (`hb_takeover`), which it does not begin before it is done.
+//!
 //! Silence and time allow nothing. Whoever lets go asks (`me`), is answered (`other`), lets go, says `done`, and hears
 //! `done` when it was taken. Messages come late and in another order than they were said: of each kind the latest counts.
 
@@ -104,8 +108,9 @@ enum Hand {
     Giving { what: Hold },
     /// We have let go, and it takes them; when we last said so.
     Given { what: Hold, said: Instant },
-    /// It asked whether we would take these, and we would; what we had offered meanwhile.
-    Accepted { what: Hold, since: Instant, offered: Hold },
+    /// It asked whether we would take these, and we would; what we had offered meanwhile, whether it has begun to let go,
+    /// and whether it has said that it is done.
+    Accepted { what: Hold, since: Instant, offered: Hold, sheds: bool, done: bool },
     /// It has let go: we take them.
     Taking { what: Hold },
 }
@@ -123,8 +128,10 @@ pub struct Ours {
     pub fit: bool,
     /// We leave.
     pub leaving: bool,
-    /// What an operator wants to be here, and it has.
+    /// What an operator wants to be here.
     pub wishes: Hold,
+    /// What would be started here.
+    pub lacks: Hold,
 }
 
 /// The protocol with one node.
@@ -133,6 +140,8 @@ pub struct Classic {
     generation: u64,
     /// It was heard before it was active: it has just been started, and will say so.
     fresh: bool,
+    /// It cannot be at something that we asked for before we were started anew.
+    clear: bool,
     /// The numbers of its last `resource` and `ask_resources` that counted.
     resource: u64,
     asked: u64,
@@ -176,6 +185,7 @@ impl Classic {
     pub fn beats(&mut self, generation: u64, status: &str) {
         self.is_of(generation);
         self.fresh |= status != "active";
+        self.clear |= self.fresh;
     }
 
     fn is_of(&mut self, generation: u64) {
@@ -204,20 +214,26 @@ impl Classic {
         self.is_of(generation);
         match (kind, hold) {
             ("starting", _) => {
-                (self.curious, self.fresh) = (true, true);
+                (self.curious, self.fresh, self.clear) = (true, true, true);
             }
             ("resource", Some(hold)) if seq > self.resource => {
                 self.resource = seq;
                 let whole = text("rtype") == Some("full");
                 self.has(if whole { hold } else { self.holds.with(hold) }, text("isstable").map(|word| word == "1"));
                 self.leaving |= text("info") == Some("shutdown");
+                if let Hand::Accepted { sheds, .. } = &mut self.hand
+                    && text("info") == Some("standby")
+                {
+                    *sheds = true;
+                    self.is_free();
+                }
             }
             ("ask_resources", Some(hold)) if seq > self.asked => {
                 self.asked = seq;
                 match text("info") {
                     Some("me") => self.asks(hold, now),
                     Some("other") => self.agrees(),
-                    Some("done") => self.is_done(seq),
+                    Some("done") => self.is_done(hold, seq),
                     _ => {}
                 }
             }
@@ -266,14 +282,15 @@ impl Classic {
     }
 
     /// It has let go, or has taken.
-    fn is_done(&mut self, seq: u64) {
-        match self.hand {
-            Hand::Accepted { what, .. } => {
-                self.holds = self.holds.without(what);
-                self.sheds = self.sheds.without(what);
-                self.hand = Hand::Taking { what };
+    fn is_done(&mut self, hold: Hold, seq: u64) {
+        match &mut self.hand {
+            Hand::Accepted { what, done, .. } if *what == hold => {
+                *done = true;
+                self.is_free();
             }
             Hand::Given { what, .. } => {
+                let what = *what;
+                self.clear = true;
                 self.holds = self.holds.with(what);
                 // What it said it had before that is over.
                 self.resource = self.resource.max(seq);
@@ -283,11 +300,23 @@ impl Classic {
         }
     }
 
+    /// What it wanted to let go of is free once it has begun, and said that it is done: it says as much when it has taken
+    /// something.
+    fn is_free(&mut self) {
+        if let Hand::Accepted { what, sheds: true, done: true, .. } = self.hand {
+            self.clear = true;
+            self.holds = self.holds.without(what);
+            self.sheds = self.sheds.without(what);
+            self.hand = Hand::Taking { what };
+        }
+    }
+
     /// What it does with its (`theirs`) or our groups.
     pub fn mark(&self, theirs: bool) -> Option<Mark> {
         match self.hand {
             Hand::Taking { what } | Hand::Giving { what } if what.has(theirs) => return None,
             Hand::Given { what, .. } if what.has(theirs) => return Some(Mark::Starts),
+            Hand::Accepted { what, sheds: true, .. } if what.has(theirs) => return Some(Mark::Releases),
             _ => {}
         }
         if self.sheds.has(theirs) || (self.leaving && self.holds.has(theirs)) {
@@ -317,8 +346,15 @@ impl Classic {
             Some(_) if self.leaving => Err("leaves"),
             Some(false) => Err("is not stable"),
             Some(true) if self.holds.has(theirs) => Err("has it"),
+            Some(true) if !self.clear => Err("may be taking it, and is asked to let it go"),
             Some(true) => Ok(()),
         }
+    }
+
+    /// Whether only that keeps us from starting these that it may be at it.
+    pub fn is_unclear(&self, theirs: bool) -> bool {
+        let clear = Self { clear: true, ..self.clone() };
+        !self.clear && clear.gives(theirs).is_ok()
     }
 
     /// Whether it has said what it has.
@@ -390,8 +426,8 @@ impl Classic {
         }
         self.proceed(ours, now, &mut out);
         self.answer(ours, now, &mut out);
-        self.begin(ours, now, &mut out);
         self.tell(ours, now, &mut out);
+        self.begin(ours, now, &mut out);
         self.inquire(ours, now, &mut out);
         out
     }
@@ -421,8 +457,10 @@ impl Classic {
                 self.hand = Hand::Still;
             }
             // It has thought better of it, or fell out of step: what it says it has counts.
-            Hand::Accepted { since, .. } if now.since(since) >= ANSWERED && self.stable == Some(true) => {
+            // (One that has begun to let go says that it is stable if it is asked, and may be at it for long.)
+            Hand::Accepted { since, sheds: false, .. } if now.since(since) >= ANSWERED => {
                 self.hand = Hand::Still;
+                self.clear = false;
             }
             _ => {}
         }
@@ -437,7 +475,7 @@ impl Classic {
             self.request = None;
             let offered = if let Hand::Offered { what, .. } = self.hand { what } else { Hold::default() };
             out.push((ask(what, true, "other"), "it wants to give it up"));
-            self.hand = Hand::Accepted { what, since: now, offered };
+            self.hand = Hand::Accepted { what, since: now, offered, sheds: false, done: false };
         }
     }
 
@@ -455,6 +493,11 @@ impl Classic {
         }
         let wishes =
             Hold { ours: ours.wishes.ours && self.holds.ours, theirs: ours.wishes.theirs && self.holds.theirs };
+        let lacks = Hold {
+            ours: ours.lacks.ours && self.is_unclear(false),
+            theirs: ours.lacks.theirs && self.is_unclear(true),
+        };
+        let wishes = wishes.with(lacks);
         if wishes.is_none() {
             self.wished = None;
         } else if self.wished.is_none_or(|then| now.since(then) >= AGAIN) {
@@ -493,7 +536,7 @@ impl Classic {
         let joined = self.fresh || self.is_known();
         let said = (ours.holds, ours.settled && !between && joined);
         let stale = self.said_at.is_none_or(|then| now.since(then) >= REFRESH);
-        let refresh = self.stable != Some(true) && stale;
+        let refresh = self.stable != Some(true) && self.hand == Hand::Still && stale;
         let news = self.said != Some(said) && !matches!(self.hand, Hand::Giving { .. } | Hand::Taking { .. });
         if std::mem::take(&mut self.curious) || news || refresh {
             (self.said, self.said_at) = (Some(said), Some(now));

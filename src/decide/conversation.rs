@@ -68,7 +68,7 @@ impl Decider {
             leaving: self.leaving,
             ..Ours::default()
         };
-        for (group, mine) in self.cluster.groups.iter().zip(&self.mine) {
+        for (g, (group, mine)) in self.cluster.groups.iter().zip(&self.mine).enumerate() {
             let one = Hold::one(self.peers[n].is_home(group));
             match mine.own {
                 Own::Idle => {}
@@ -78,6 +78,10 @@ impl Decider {
             }
             if mine.wish.is_some() {
                 ours.wishes = ours.wishes.with(one);
+            }
+            let free = mine.own == Own::Idle && self.occupant(g).is_none();
+            if free && self.fit(g, self.cluster.me) && !self.peers[n].comes_for(group) {
+                ours.lacks = ours.lacks.with(one);
             }
         }
         ours

@@ -56,7 +56,7 @@ impl Decider {
     }
 
     /// Whether a node could start a group now, but for its room.
-    fn fit(&self, g: GroupId, n: NodeId) -> bool {
+    pub(super) fn fit(&self, g: GroupId, n: NodeId) -> bool {
         if n == self.cluster.me {
             return self.ready && !self.leaving && self.outcast.is_none() && self.mine[g].failure.is_none();
         }

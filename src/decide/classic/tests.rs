@@ -23,8 +23,23 @@ struct Script {
 }
 
 impl Script {
+    /// We are started, the other one runs for long.
+    fn running() -> Self {
+        let mut script = Self::fresh(AutoFailback::Off);
+        script.is(NodeState::Up);
+        script
+    }
+
     /// Both run, the other one is not active yet.
     fn new(failback: AutoFailback) -> Self {
+        let mut script = Self::fresh(failback);
+        script.is(NodeState::Up);
+        script.beats("up");
+        script.did.clear();
+        script
+    }
+
+    fn fresh(failback: AutoFailback) -> Self {
         let ms = Duration::from_millis;
         let ha_cf = HaCf {
             nodes: vec!["a".into(), "b".into()],
@@ -44,8 +59,6 @@ impl Script {
         let mut script = Self { brain: Decider::new(cluster), now: 1000, generation: 1, seq: 0, did: Vec::new() };
         script.take(What::Generation(7));
         script.take(What::Ready);
-        script.is(NodeState::Up);
-        script.beats("up");
         script.did.clear();
         script
     }
@@ -166,8 +179,7 @@ fn both_start_and_each_takes_its_own_at_once() {
 
 #[test]
 fn whoever_joins_asks_and_is_seen_to_become_stable() {
-    let mut s = Script::new(AutoFailback::Off);
-    (s.generation, s.seq) = (2, 0);
+    let mut s = Script::running();
     s.beats("active");
     s.did(&["say resource none full 0", "say starting", "say resource none full 0"]);
     s.says("resource all full 1");
@@ -210,6 +222,30 @@ fn it_goes_standby_and_what_it_lets_go_is_taken_when_it_says_so() {
     // An operator wanted that: it does not go back by itself.
     s.passes(60);
     s.did(&[]);
+}
+
+#[test]
+fn a_slow_stop_of_its_is_waited_for_whatever_it_says_of_itself() {
+    let mut s = Script::settled(AutoFailback::On);
+    s.says("ask_resources local me");
+    s.says("resource none full 0 standby");
+    s.says("resource none full 1");
+    s.passes(120);
+    s.moved_nothing();
+    s.says("ask_resources local done");
+    s.did(&["acquire FlagA"]);
+}
+
+#[test]
+fn what_it_thought_better_of_is_not_taken() {
+    let mut s = Script::settled(AutoFailback::On);
+    s.says("ask_resources local me");
+    s.passes(120);
+    s.says("ask_resources local done");
+    s.moved_nothing();
+    s.says("resource local full 1");
+    s.passes(60);
+    s.moved_nothing();
 }
 
 #[test]
@@ -284,6 +320,37 @@ fn it_is_started_anew_in_the_middle() {
     s.moved_nothing();
     s.says("resource local full 1");
     s.did(&["acquire FlagB", "say resource local full 0"]);
+}
+
+/// It takes what we gave before we were started anew, and says that it is stable and does not have it.
+#[test]
+fn we_are_started_anew_in_the_middle() {
+    for released in [false, true] {
+        let mut s = Script::running();
+        s.beats("active");
+        s.says("resource local full 1");
+        s.did(&[
+            "say resource none full 0",
+            "say starting",
+            "say resource none full 0",
+            "say resource none full 1",
+            "say hb_takeover local",
+        ]);
+        s.says("ask_resources foreign me");
+        s.did(&["say ask_resources foreign other"]);
+        if released {
+            // Late, and in the wrong order.
+            s.says("ask_resources foreign done");
+            s.did(&[]);
+            s.says("resource local full 0 standby");
+            s.did(&["acquire FlagB"]);
+        } else {
+            s.says("ask_resources local done");
+            s.says("resource all full 1");
+            s.passes(60);
+            s.moved_nothing();
+        }
+    }
 }
 
 #[test]
