@@ -106,11 +106,11 @@ enum Hand {
     Offered { what: Hold, since: Instant },
     /// It would: we let go.
     Giving { what: Hold },
-    /// We have let go, and it takes them; when we last said so.
-    Given { what: Hold, said: Instant },
-    /// It asked whether we would take these, and we would; what we had offered meanwhile, whether it has begun to let go,
-    /// and whether it has said that it is done.
-    Accepted { what: Hold, since: Instant, offered: Hold, sheds: bool, done: bool },
+    /// We have let go, and it takes them; when we last said so, and whether we had to offer them again.
+    Given { what: Hold, said: Instant, again: bool },
+    /// It asked whether we would take these, and we would; what we had offered meanwhile, the number with which it said that
+    /// it lets go, and with which that it has, of what.
+    Accepted { what: Hold, since: Instant, offered: Hold, sheds: Option<u64>, done: Option<(Hold, u64)> },
     /// It has let go: we take them.
     Taking { what: Hold },
 }
@@ -224,7 +224,7 @@ impl Classic {
                 if let Hand::Accepted { sheds, .. } = &mut self.hand
                     && text("info") == Some("standby")
                 {
-                    *sheds = true;
+                    *sheds = Some(seq);
                     self.is_free();
                 }
             }
@@ -284,8 +284,9 @@ impl Classic {
     /// It has let go, or has taken.
     fn is_done(&mut self, hold: Hold, seq: u64) {
         match &mut self.hand {
-            Hand::Accepted { what, done, .. } if *what == hold => {
-                *done = true;
+            // It names what it let go, be that of another request than the one that was answered.
+            Hand::Accepted { done, .. } => {
+                *done = Some((hold, seq));
                 self.is_free();
             }
             Hand::Given { what, .. } => {
@@ -303,7 +304,9 @@ impl Classic {
     /// What it wanted to let go of is free once it has begun, and said that it is done: it says as much when it has taken
     /// something.
     fn is_free(&mut self) {
-        if let Hand::Accepted { what, sheds: true, done: true, .. } = self.hand {
+        if let Hand::Accepted { sheds: Some(sheds), done: Some((what, done)), .. } = self.hand
+            && sheds < done
+        {
             self.clear = true;
             self.holds = self.holds.without(what);
             self.sheds = self.sheds.without(what);
@@ -316,7 +319,7 @@ impl Classic {
         match self.hand {
             Hand::Taking { what } | Hand::Giving { what } if what.has(theirs) => return None,
             Hand::Given { what, .. } if what.has(theirs) => return Some(Mark::Starts),
-            Hand::Accepted { what, sheds: true, .. } if what.has(theirs) => return Some(Mark::Releases),
+            Hand::Accepted { what, sheds: Some(_), .. } if what.has(theirs) => return Some(Mark::Releases),
             _ => {}
         }
         if self.sheds.has(theirs) || (self.leaving && self.holds.has(theirs)) {
@@ -443,12 +446,15 @@ impl Classic {
                 out.push((resource(ours.holds, false).with("info", "standby"), "what it is to have is free"));
                 out.push((ask(what, false, "done"), "what it is to have is free"));
                 self.said = Some((ours.holds, false));
-                self.hand = Hand::Given { what, said: now };
+                self.hand = Hand::Given { what, said: now, again: false };
             }
             // It may have forgotten it, and then agrees once more; if it is at it, it does not mind.
-            Hand::Given { what, said } if now.since(said) >= ANSWERED + AGAIN => {
+            Hand::Given { what, said, .. } if now.since(said) >= ANSWERED + AGAIN => {
+                // It agrees to nothing while we are not stable.
+                out.push((resource(ours.holds, true), "it has not said that it has taken it"));
                 out.push((ask(what, false, "me"), "it has not said that it has taken it"));
-                self.hand = Hand::Given { what, said: now };
+                self.said = Some((ours.holds, true));
+                self.hand = Hand::Given { what, said: now, again: true };
             }
             Hand::Taking { what } if ours.settled => {
                 out.push((resource(ours.holds, true), "what it gave is here"));
@@ -458,7 +464,7 @@ impl Classic {
             }
             // It has thought better of it, or fell out of step: what it says it has counts.
             // (One that has begun to let go says that it is stable if it is asked, and may be at it for long.)
-            Hand::Accepted { since, sheds: false, .. } if now.since(since) >= ANSWERED => {
+            Hand::Accepted { since, sheds: None, .. } if now.since(since) >= ANSWERED => {
                 self.hand = Hand::Still;
                 self.clear = false;
             }
@@ -473,9 +479,17 @@ impl Classic {
             self.request = None;
         } else if ours.settled {
             self.request = None;
-            let offered = if let Hand::Offered { what, .. } = self.hand { what } else { Hold::default() };
             out.push((ask(what, true, "other"), "it wants to give it up"));
-            self.hand = Hand::Accepted { what, since: now, offered, sheds: false, done: false };
+            self.hand = match self.hand {
+                // Which of its requests it means is seen when it is done.
+                Hand::Accepted { what: before, offered, sheds, done, .. } => {
+                    Hand::Accepted { what: before.with(what), since: now, offered, sheds, done }
+                }
+                Hand::Offered { what: offered, .. } => {
+                    Hand::Accepted { what, since: now, offered, sheds: None, done: None }
+                }
+                _ => Hand::Accepted { what, since: now, offered: Hold::default(), sheds: None, done: None },
+            };
         }
     }
 
@@ -531,7 +545,11 @@ impl Classic {
 
     /// What we have, where that is news to it.
     fn tell(&mut self, ours: Ours, now: Instant, out: &mut Vec<(Message, &'static str)>) {
-        let between = matches!(self.hand, Hand::Giving { .. } | Hand::Given { .. } | Hand::Taking { .. });
+        let between = match self.hand {
+            Hand::Giving { .. } | Hand::Taking { .. } => true,
+            Hand::Given { again, .. } => !again,
+            _ => false,
+        };
         // That we become stable is what makes it give back what is ours: it has to see both.
         let joined = self.fresh || self.is_known();
         let said = (ours.holds, ours.settled && !between && joined);
@@ -555,5 +573,7 @@ fn ask(what: Hold, other: bool, info: &str) -> Message {
     Message::default().with("t", "ask_resources").with("rsc_hold", what.word(other)).with("info", info)
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -13,13 +13,13 @@ use crate::clock::Instant;
 use crate::config::ha_cf::{AutoFailback, HaCf};
 use crate::config::haresources;
 
-struct Script {
+pub(super) struct Script {
     brain: Decider,
-    now: u64,
-    generation: u64,
-    seq: u64,
+    pub(super) now: u64,
+    pub(super) generation: u64,
+    pub(super) seq: u64,
     /// What was done and said since it was last looked at.
-    did: Vec<String>,
+    pub(super) did: Vec<String>,
 }
 
 impl Script {
@@ -39,7 +39,7 @@ impl Script {
         script
     }
 
-    fn fresh(failback: AutoFailback) -> Self {
+    pub(super) fn fresh(failback: AutoFailback) -> Self {
         let ms = Duration::from_millis;
         let ha_cf = HaCf {
             nodes: vec!["a".into(), "b".into()],
@@ -75,7 +75,7 @@ impl Script {
         script
     }
 
-    fn take(&mut self, what: What) {
+    pub(super) fn take(&mut self, what: What) {
         self.now += 5;
         let input = Input {
             now: Some(Instant::at(Duration::from_millis(self.now))),
@@ -98,11 +98,11 @@ impl Script {
         }
     }
 
-    fn is(&mut self, is: NodeState) {
+    pub(super) fn is(&mut self, is: NodeState) {
         self.take(What::Node { node: "a".into(), is, silent: None, deadtime: None });
     }
 
-    fn beats(&mut self, status: &str) {
+    pub(super) fn beats(&mut self, status: &str) {
         self.seq += 1;
         let (generation, number) = (self.generation, self.seq);
         let (node, status) = ("a".to_owned(), status.to_owned());
@@ -115,7 +115,7 @@ impl Script {
         self.says_with(self.seq, text);
     }
 
-    fn says_with(&mut self, seq: u64, text: &str) {
+    pub(super) fn says_with(&mut self, seq: u64, text: &str) {
         let mut words = text.split(' ');
         let mut fields = Map::new();
         let kind = words.next().unwrap();
@@ -134,7 +134,7 @@ impl Script {
         self.take(What::Message { node: "a".into(), fields });
     }
 
-    fn done(&mut self, action: &str, group: &str, status: i64) {
+    pub(super) fn done(&mut self, action: &str, group: &str, status: i64) {
         self.take(What::Done { action: action.into(), of: group.into(), status, cause: None });
     }
 
@@ -295,7 +295,7 @@ fn what_it_does_not_say_it_took_is_offered_again_and_never_taken_back_by_time() 
     s.done("release", "FlagB", 0);
     s.did.clear();
     s.passes(16);
-    s.did(&["say ask_resources local me"]);
+    s.did(&["say resource none full 1", "say ask_resources local me"]);
     s.says("ask_resources local other");
     s.did(&["say resource none full 0 standby", "say ask_resources local done"]);
     s.says("ask_resources local done");
@@ -340,9 +340,9 @@ fn we_are_started_anew_in_the_middle() {
         s.did(&["say ask_resources foreign other"]);
         if released {
             // Late, and in the wrong order.
-            s.says("ask_resources foreign done");
+            s.says_with(s.seq + 2, "ask_resources foreign done");
             s.did(&[]);
-            s.says("resource local full 0 standby");
+            s.says_with(s.seq + 1, "resource local full 0 standby");
             s.did(&["acquire FlagB"]);
         } else {
             s.says("ask_resources local done");
