@@ -22,8 +22,18 @@ fn main() {
 }
 
 /// The commands that look up no names: what a static glibc would do for those needs the very glibc of its build at run time.
-const NAMELESS: &[&str] =
-    &["fs-claim", "fs-release", "garp", "ha-conf", "ha-event", "run-resource", "vip-drop", "vip-take", "vip-who"];
+const NAMELESS: &[&str] = &[
+    "fs-claim",
+    "fs-release",
+    "garp",
+    "ha-conf",
+    "ha-event",
+    "ha-status",
+    "run-resource",
+    "vip-drop",
+    "vip-take",
+    "vip-who",
+];
 
 /// The standard library asks for the shared libgcc_s, for backtraces alone: 120 kB and a tenth of the start of a small
 /// command. A linker script of that name, found first, stands for the static one where the compiler has it.

@@ -25,7 +25,7 @@ impl Cluster {
         cluster.write(
             "ha.cf",
             0o644,
-            "use_logd yes\ndeadtime 10\nudpport 700\nucast eth1 10.0.0.2\nnode HA1 ha2\nauto_failback off\n",
+            "use_logd yes\ndeadtime 10\nudpport 700\nucast eth1 10.0.0.2\nnode HA1 ha2\nauto_failback off\nping 10.0.0.254\n",
         );
         cluster.write("authkeys", 0o600, "auth 2\n1 md5 Hunter1\n2 sha1 Hunter2\n");
         cluster.write("haresources", 0o644, "ha1,ha2 10.0.0.3/24 Web::a::b\nha2 ocf:heartbeat:Dummy::state=/x\n");
@@ -189,6 +189,20 @@ fn check_finds_problems() {
     assert!(words.lines().any(|l| l.starts_with("error: ") && l.contains("ha.cf:5: ")), "{words}");
 }
 
+/// Two nodes without anybody to ask are told what that means, and may stay as they are.
+#[test]
+fn a_note_is_no_problem() {
+    let cluster = Cluster::new("note");
+    cluster.write("ha.cf", 0o644, "ucast eth1 10.0.0.2\nnode ha1 ha2\n");
+    let events = cluster.run(&["check"]).ends_with(0).events();
+    assert_eq!((&events[0]["severity"], &events[0]["line"]), (&json!("note"), &json!(2)));
+    assert!(events[0]["message"].as_str().unwrap().contains("split brain"));
+    assert!(events[0]["hint"].as_str().unwrap().contains("ping"));
+    assert_eq!((&events[1]["warnings"], &events[1]["notes"]), (&json!(0), &json!(1)));
+    let words = cluster.run(&["check", "--human"]).stdout;
+    assert!(words.starts_with("note: ") && words.ends_with("nothing is wrong, 1 note\n"), "{words}");
+}
+
 #[test]
 fn a_warning_is_a_problem_too() {
     let cluster = Cluster::new("warning");
@@ -202,7 +216,7 @@ fn a_warning_is_a_problem_too() {
 fn unreadable() {
     let cluster = Cluster::new("unreadable");
     fs::remove_file(cluster.0.join("authkeys")).unwrap();
-    cluster.write("ha.cf", 0o644, "foo\nnode ha1 ha2\nbcast eth0\n");
+    cluster.write("ha.cf", 0o644, "foo\nnode ha1 ha2\nbcast eth0\nping 10.0.0.254\n");
     let run = cluster.run(&["check"]);
     let events = run.ends_with(78).events();
     assert_eq!((&events[0]["event"], &events[1]["event"]), (&json!("problem"), &json!("error")), "{run:#?}");

@@ -32,6 +32,11 @@ ends_with() { # STATUS COMMAND...
 }
 same() { [ "$1" = "$2" ]; }
 not() { ! "$@"; }
+says() { # WORDS COMMAND...: it prints them
+    words=$1
+    shift
+    "$@" | grep -Fq "$words"
+}
 files() { (cd "$1" && find . ! -type d | sort); }
 everything() { (cd "$1" && find . | sort); }
 
@@ -61,6 +66,18 @@ for file in scripts/resource.d/*; do
     check "$there" cmp -s "$there" "$file"
     check "$there finds the commands" ends_with 0 "$there" --help
 done
+for name in ha-standby ha-takeover ha-failback hb_standby hb_takeover; do
+    check "$name knows its name" says "usage: $name " "$work/d/usr/bin/$name" --help
+    check "$name has a page" test -f "$work/d/usr/share/man/man8/$name.8"
+done
+check 'cl_status' ends_with 0 "$work/d/usr/bin/cl_status" --help
+share=$work/d/usr/share/takeover
+check 'the init script' ends_with 2 "$share/init.d/takeover"
+check 'it looks where it was installed' grep -q '^PATH=/usr/bin:' "$share/init.d/takeover"
+check 'so does the unit' grep -q '^ExecStart=/usr/bin/ha-node ' "$share/systemd/takeover.service"
+check 'and cron' grep -q '^PATH=/usr/bin:' "$share/cron/takeover"
+check 'examples' cmp -s scripts/examples/n-plus-m/ha.cf "$share/examples/n-plus-m/ha.cf"
+check 'nobody else reads a key' same 600 "$(stat -c %a "$share/examples/n-plus-m/authkeys")"
 check 'what the resource scripts share' test -f "$work/d/usr/share/takeover/resource.d/.lib"
 (cd "$work/d/usr" && find . ! -type d ! -name installed | sed 's/^..//' | sort) >"$work/there"
 grep -v '/$' "$list" | sort >"$work/listed"
@@ -81,6 +98,15 @@ echo mine >"$work/d/usr/bin/mine"
 check 'uninstalls' ends_with 0 scripts/install --uninstall --destdir "$work/d" --prefix /usr
 check 'somebody else'\''s file stays, alone' same "$(files "$work/d")" ./usr/bin/mine
 check 'a second time there is nothing' ends_with 69 scripts/install --uninstall --destdir "$work/d" --prefix /usr
+
+# heartbeat's own cl_status is neither replaced nor removed.
+mkdir -p "$work/hb/bin"
+echo theirs >"$work/hb/bin/cl_status"
+check 'installs beside heartbeat' ends_with 0 install --prefix "$work/hb"
+check 'twice' ends_with 0 install --prefix "$work/hb"
+check 'its page neither' not test -e "$work/hb/share/man/man1/cl_status.1"
+check 'uninstalls from there' ends_with 0 scripts/install --prefix "$work/hb" --uninstall
+check 'its cl_status is there' same theirs "$(cat "$work/hb/bin/cl_status")"
 
 # A prefix that exists stays as it was; one that does not goes again.
 mkdir -p "$work/p/share/man"

@@ -27,6 +27,7 @@ const RUNS: &[Row] = &[
     ("ha-event", &["error", "code=c", "message=m"], 0, &["error"]),
     ("ha-event", &["--tool", "vip-take", "held", "address=192.0.2.1", "macs=a,b", "mine=false"], 0, &["held"]),
     ("ha-event", &["--tool", "vip-take", "held", "colour=red"], 64, &["error"]),
+    ("ha-status", &["--run-dir", "/nowhere"], 69, &["error"]),
     ("hb-send", &["--node", "a", "--authkeys", KEYS], 64, &["error"]),
     ("hb-send", &["--node", "a", "--authkeys", "/dev/null/none", "--ucast", "127.0.0.1"], 78, &["error"]),
     (

@@ -54,10 +54,13 @@ pub const MANUAL: Manual = Manual {
          others; /tmp and its like are fine where the next component belongs to one of them. Nobody else may read \
          authkeys. The message names the component and the command that mends it.",
         "check looks at every file that it can read, whatever its mode, and stops at nothing. An error is what heartbeat \
-         refuses, or what has no clear meaning; a warning is what works and should be mended all the same. Beside the \
+         refuses, or what has no clear meaning; a warning is what works and should be mended all the same; a note is what \
+         should be known, and changes nothing in the status. Beside the \
          grammar of each file it finds groups on nodes that are not in the cluster, two groups with one name, deadtime \
          not over twice keepalive, initdead under twice deadtime, agents that are missing, may not be executed or could \
-         have been written by others, and keys that are mere checksums. Directives of ha.cf that do nothing here are no \
+         have been written by others, keys that are mere checksums, serial lines of which heartbeats would fill more than \
+         half, and, in a cluster of three nodes or more, groups that one node alone may have. A note is that two nodes \
+         have neither ping nodes nor fencing: when all media fail at once both take everything. Directives of ha.cf that do nothing here are no \
          problem: the field `ignored` of the event ha-cf lists them with the reason.",
         "An agent is looked for in resource.d under --ha-d, in /etc/init.d, in the resource.d that is installed with this \
          command (the environment variable TAKEOVER_RESOURCE_D names another), and, for a name without arguments, among \
@@ -67,7 +70,7 @@ pub const MANUAL: Manual = Manual {
          systemd:nginx; an IPv6 address alone is IPv6addr; and authkeys may have the method sha256.",
     ],
     statuses: &[
-        (0, "printed; for check, nothing is wrong"),
+        (0, "printed; for check, nothing is wrong, though there may be notes"),
         (1, "check: there are problems, if only warnings"),
         (77, "a file may not be read by this user"),
         (78, "a file is missing or unreadable; but for check, it has an error, or others could have written it"),

@@ -105,7 +105,7 @@ pub const MANUAL: Manual = Manual {
          started once every living node has said that it heard of it and has no claim of its own. Of two nodes that \
          have a group after a network has healed, the one that comes later in the group's order lets go, or the one that did not run for long.",
         "Of two nodes one takes what a dead node had at once, as heartbeat does; where ping nodes are configured, only if one of \
-         them has answered since, and a node that reaches neither the other nor any ping node gives up what it has. Of three \
+         them has answered since, and a node that reaches neither the other (be it that it left) nor any ping node gives up what it has. Of three \
          nodes and more the majority takes, and not before the dead node had the time to find out and give up (its deadtime, and \
          then the longer of --stop-deadline and --lease with 1.5 s); the minority gives up. A node that somebody else still hears is not dead. \
          Where ha.cf has a fencing device nothing is taken from a dead node before it was fenced. A node that left is not waited for.",

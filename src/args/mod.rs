@@ -11,6 +11,7 @@ pub mod garp;
 pub mod ha_conf;
 pub mod ha_decide;
 pub mod ha_event;
+pub mod ha_status;
 pub mod hb_listen;
 pub mod hb_send;
 pub mod manual;

@@ -8,7 +8,7 @@ use takeover::cli;
 use takeover::cli::exit::Answer;
 use takeover::cli::output::Output;
 use takeover::config::check;
-use takeover::config::{self, ConfigError, document};
+use takeover::config::{self, ConfigError, Severity, document};
 use takeover::resource::lookup::Places;
 
 fn main() -> ExitCode {
@@ -71,5 +71,6 @@ fn check(dir: &Path, output: &mut Output) -> Result<Answer, cli::Error> {
         return Err(first.into());
     }
     output.emit(document::checked(&checked.problems))?;
-    Ok(if checked.problems.is_empty() { Answer::Yes } else { Answer::No })
+    let wrong = checked.problems.iter().any(|p| p.severity > Severity::Note);
+    Ok(if wrong { Answer::No } else { Answer::Yes })
 }

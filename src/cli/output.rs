@@ -125,6 +125,11 @@ impl Output {
         Value::Object(self.object(event, Instant::now())).to_string()
     }
 
+    /// Counts an event that was printed elsewhere, as [`Output::json`] wrote it.
+    pub fn count(&mut self) {
+        self.seq = self.seq.wrapping_add(1);
+    }
+
     /// Keeps every line back until [`Output::finish`], which prints a summary first, as mon expects of its monitors.
     pub fn hold_back(&mut self) {
         self.held = Some(Vec::new());
@@ -133,6 +138,12 @@ impl Output {
     /// Remembers a target that did not pass, as it was given, for that summary.
     pub fn note_failed(&mut self, target: &str) {
         self.failed.push(target.to_owned());
+    }
+
+    /// Puts these words on the first line, whatever the format: what a monitoring system shows of a check.
+    pub fn summarize(&mut self, words: &str) {
+        self.hold_back();
+        self.note_failed(words);
     }
 
     /// Prints the summary and what was held back, if anything was.

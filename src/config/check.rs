@@ -1,4 +1,7 @@
-//! What no file shows alone: groups on nodes that are not in the cluster, agents that are not there, wrong modes.
+//! What no file shows alone: groups on nodes that are not in the cluster, agents that are not there, wrong modes, and what
+//! a configuration risks though it is right.
+
+mod risks;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -44,12 +47,16 @@ pub fn check(dir: &Path, places: &Places) -> Checked {
         _ => checked
             .file(&path, trust::read_unjudged, trust::check_trusted, |f, text| haresources::parse(f, &lossy(text))),
     };
+    if let Some(ha_cf) = &ha_cf {
+        checked.problems.extend(risky(&file("ha.cf"), ha_cf, groups.as_deref().unwrap_or_default(), keys.as_ref()));
+    }
     if let Some(keys) = keys {
         checked.problems.extend(weak(&file("authkeys"), &keys));
     }
     if let Some(groups) = groups {
         if let Some(ha_cf) = ha_cf {
             checked.problems.extend(strangers(&path, &groups, &ha_cf));
+            checked.problems.extend(lonely(&path, &groups, &ha_cf));
         }
         checked.problems.extend(agents(&path, &groups, places));
     }
@@ -88,6 +95,41 @@ fn warning(file: &Path, line: u32, what: String, hint: impl Into<String>) -> Pro
 
 fn error(file: &Path, line: u32, what: String, hint: impl Into<String>) -> Problem {
     Problem { severity: Severity::Error, ..warning(file, line, what, hint) }
+}
+
+/// Serial lines that are too slow, and nobody to ask who is alive.
+fn risky(file: &Path, ha_cf: &HaCf, groups: &[Group], keys: Option<&AuthKeys>) -> Vec<Problem> {
+    let line = |names: &[&str]| names.iter().filter_map(|n| ha_cf.line_of(n)).max().unwrap_or(1);
+    let mut problems = Vec::new();
+    let bytes = risks::heartbeat(ha_cf, groups, keys);
+    for (path, share) in risks::full(ha_cf, bytes) {
+        let percent = share * 100.0;
+        let what = format!("heartbeats of {bytes} bytes take {percent:.0} % of the serial line {path}: more than half");
+        problems.push(warning(file, line(&["serial"]), what, risks::room(ha_cf, bytes)));
+    }
+    if risks::may_split(ha_cf) {
+        let what = "nothing tells the two nodes apart from a cut between them: when all media fail both take everything \
+                    (split brain)";
+        let hint = "add a host that both reach and that knows nothing of them, ping 192.0.2.254, or a device that cuts \
+                    a node off: stonith_host; and a second medium, such as a serial line";
+        let severity = Severity::Note;
+        problems.push(Problem { severity, ..warning(file, line(&["node"]), what.to_owned(), hint) });
+    }
+    problems
+}
+
+/// Groups that nobody takes over.
+fn lonely(file: &Path, groups: &[Group], ha_cf: &HaCf) -> Vec<Problem> {
+    let alone = risks::alone(ha_cf, groups).into_iter();
+    alone
+        .map(|group| {
+            let node = group.nodes.join(",");
+            let what = format!("only {node} may have '{}': of three nodes and more nobody stands by unasked", group.id);
+            let others: Vec<&str> = ha_cf.nodes.iter().filter(|n| **n != node).map(String::as_str).collect();
+            let hint = format!("list the candidates in their order: {node},{}", others.join(","));
+            warning(file, group.line, what, hint)
+        })
+        .collect()
 }
 
 /// Keys that keep nobody out.

@@ -205,11 +205,15 @@ pub fn problem(problem: &Problem) -> Event {
 /// How many there were.
 pub fn checked(problems: &[Problem]) -> Event {
     let count = |severity| problems.iter().filter(|p| p.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let [errors, warnings, notes] = [Severity::Error, Severity::Warning, Severity::Note].map(count);
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let cause = match errors + warnings {
+    let mut cause = match errors + warnings {
         0 => "nothing is wrong".to_owned(),
         _ => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
     };
-    Event::new("checked", &cause).with("errors", errors).with("warnings", warnings).with("cause", cause)
+    if notes > 0 {
+        cause.push_str(&format!(", {}", plural(notes, "note")));
+    }
+    let event = Event::new("checked", &cause).with("errors", errors).with("warnings", warnings);
+    event.with("notes", notes).with("cause", cause)
 }

@@ -36,6 +36,8 @@ pub const DEFAULT_DIR: &str = "/etc/ha.d";
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Nothing has to be mended; it should be known.
+    Note,
     /// The file can be used; it should be mended all the same.
     Warning,
     /// The file is not used.
@@ -46,6 +48,7 @@ impl Severity {
     /// As the field `severity` carries it.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Note => "note",
             Self::Warning => "warning",
             Self::Error => "error",
         }

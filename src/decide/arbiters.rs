@@ -14,19 +14,23 @@ struct Host {
     /// When the last probe began that was answered, and that was not.
     answered: Option<Instant>,
     silent: Option<Instant>,
+    /// Since when every probe was answered, and none was long in coming.
+    steady: Option<Instant>,
 }
 
 /// All arbiters.
 #[derive(Clone, Debug)]
 pub struct Arbiters {
     groups: Vec<Vec<Host>>,
+    /// Between two heartbeats: the network that carries answers again carries the next heartbeat, too.
+    keepalive: Duration,
 }
 
 impl Arbiters {
     /// Nothing is known of them yet.
-    pub fn new(groups: &[PingGroup]) -> Self {
-        let host = |name: &String| Host { name: name.clone(), answered: None, silent: None };
-        Self { groups: groups.iter().map(|g| g.hosts.iter().map(host).collect()).collect() }
+    pub fn new(groups: &[PingGroup], keepalive: Duration) -> Self {
+        let host = |name: &String| Host { name: name.clone(), answered: None, silent: None, steady: None };
+        Self { groups: groups.iter().map(|g| g.hosts.iter().map(host).collect()).collect(), keepalive }
     }
 
     /// Whether there are any.
@@ -37,8 +41,16 @@ impl Arbiters {
     /// A probe that began then was answered or not.
     pub fn answer(&mut self, name: &str, up: bool, began: Instant) {
         for host in self.groups.iter_mut().flatten().filter(|h| h.name == name) {
-            let last = if up { &mut host.answered } else { &mut host.silent };
-            *last = (*last).max(Some(began));
+            if !up {
+                host.silent = host.silent.max(Some(began));
+                continue;
+            }
+            let broken =
+                host.answered.is_none_or(|then| began.since(then) > self.keepalive * 4 || host.silent > Some(then));
+            if broken {
+                host.steady = Some(began);
+            }
+            host.answered = host.answered.max(Some(began));
         }
     }
 
@@ -48,15 +60,17 @@ impl Arbiters {
         u32::try_from(self.groups.iter().filter(|hosts| hosts.iter().any(lately)).count()).unwrap_or(u32::MAX)
     }
 
-    /// Whether one answered a question that was asked since then: we are not cut off.
-    pub fn confirm(&self, since: Instant) -> bool {
-        self.groups.iter().flatten().any(|h| h.answered.is_some_and(|then| then >= since))
+    /// Whether one answered a question that was asked since then: we are not cut off. A network that has just come back
+    /// may bring the heartbeat of the other node yet: then that is waited for.
+    pub fn confirm(&self, since: Instant, now: Instant) -> bool {
+        let steady = |h: &Host| h.steady.is_some_and(|start| now.since(start) >= self.keepalive * 3);
+        self.groups.iter().flatten().any(|h| h.answered.is_some_and(|then| then >= since) && steady(h))
     }
 
-    /// Whether none did though all were asked: we are.
+    /// Whether all were asked since then, and none answered the last question: we are.
     pub fn deny(&self, since: Instant) -> bool {
         let silent = |h: &Host| h.silent.is_some_and(|then| then >= since && Some(then) > h.answered);
-        self.exist() && !self.confirm(since) && self.groups.iter().flatten().all(silent)
+        self.exist() && self.groups.iter().flatten().all(silent)
     }
 }
 
@@ -71,20 +85,25 @@ mod tests {
             name: name.to_owned(),
             hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
         };
-        let mut arbiters = Arbiters::new(&[group("r", &["r"]), group("g", &["a", "b"])]);
-        assert!(!arbiters.confirm(at(0)) && !arbiters.deny(at(0)));
-        arbiters.answer("r", true, at(10));
-        assert!(arbiters.confirm(at(10)) && !arbiters.confirm(at(11)));
-        assert_eq!(arbiters.reached(Duration::from_millis(50), at(59)), 1);
-        assert_eq!(arbiters.reached(Duration::from_millis(50), at(60)), 0);
-        for host in ["r", "a"] {
-            arbiters.answer(host, false, at(20));
+        let groups = [group("r", &["r"]), group("g", &["a", "b"])];
+        let mut arbiters = Arbiters::new(&groups, Duration::from_millis(10));
+        assert!(!arbiters.confirm(at(0), at(100)) && !arbiters.deny(at(0)));
+        for began in [10, 40, 70, 100] {
+            arbiters.answer("r", true, at(began));
         }
-        assert!(!arbiters.deny(at(15)), "b was not asked");
-        arbiters.answer("b", false, at(25));
-        assert!(arbiters.deny(at(15)) && !arbiters.deny(at(21)));
-        arbiters.answer("a", true, at(26));
-        assert!(!arbiters.deny(at(15)) && arbiters.confirm(at(26)));
-        assert_eq!(arbiters.reached(Duration::from_secs(1), at(30)), 2);
+        assert!(arbiters.confirm(at(100), at(100)) && !arbiters.confirm(at(101), at(200)));
+        assert_eq!(arbiters.reached(Duration::from_millis(50), at(149)), 1);
+        assert_eq!(arbiters.reached(Duration::from_millis(50), at(150)), 0);
+        for host in ["r", "a"] {
+            arbiters.answer(host, false, at(120));
+        }
+        assert!(!arbiters.deny(at(115)), "b was not asked");
+        arbiters.answer("b", false, at(125));
+        assert!(arbiters.deny(at(115)) && !arbiters.deny(at(121)));
+        arbiters.answer("a", true, at(126));
+        assert!(!arbiters.deny(at(115)));
+        assert!(!arbiters.confirm(at(115), at(155)), "the network has just come back");
+        assert!(arbiters.confirm(at(115), at(156)));
+        assert_eq!(arbiters.reached(Duration::from_secs(1), at(130)), 2);
     }
 }

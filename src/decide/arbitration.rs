@@ -45,6 +45,7 @@ impl Decider {
                     return Err(format!("{name} has not said yet what it has"));
                 }
                 NodeState::Up | NodeState::Late => {}
+                NodeState::Unknown | NodeState::Dead if self.mine[g].freed.is_some() => {}
                 NodeState::Unknown => return Err(format!("{name} was not heard, and may be there")),
                 NodeState::Dead => dead.push(n),
             }
@@ -56,9 +57,10 @@ impl Decider {
         for n in dead {
             words.push(self.may_take_from(g, n)?);
         }
-        Ok(match words.is_empty() {
-            true => "nobody has it, and the group prefers this node".to_owned(),
-            false => words.join(", "),
+        Ok(match (words.is_empty(), self.mine[g].freed) {
+            (true, Some(n)) => format!("{} has given it up", self.cluster.name(n)),
+            (true, None) => "nobody has it, and the group prefers this node".to_owned(),
+            (false, _) => words.join(", "),
         })
     }
 
@@ -94,7 +96,7 @@ impl Decider {
         }
         if self.arbiters.exist() {
             let fell_silent = peer.heard.or(self.began).unwrap_or(self.now);
-            if !self.arbiters.confirm(fell_silent) {
+            if !self.arbiters.confirm(fell_silent, self.now) {
                 return Err(format!(
                     "{name} is dead as seen from here, but no ping node has answered since: it may be us"
                 ));
@@ -166,6 +168,10 @@ impl Decider {
     /// Whether we may have anything at all.
     pub(super) fn judge_ourselves(&mut self) {
         let now = self.now;
+        let reached = self.reached().unwrap_or(0);
+        for peer in self.peers.iter_mut().filter(|p| p.state == NodeState::Up) {
+            peer.arbiters = peer.report.as_ref().and_then(|r| r.pings).unwrap_or(0).max(reached);
+        }
         self.worse = self.is_worse().then(|| self.worse.unwrap_or(now));
         let alone = self.alone_because();
         self.alone = alone.as_ref().map(|_| self.alone.unwrap_or(now));
@@ -188,13 +194,13 @@ impl Decider {
             return few.then(|| (sure, "fewer than half of the nodes are here".to_owned()));
         }
         let other = &self.peers[self.cluster.others().next()?];
-        if other.alive() || other.state == NodeState::Left || !self.arbiters.exist() {
+        if other.alive() || !self.arbiters.exist() {
             return None;
         }
-        let fell_silent = other.heard?;
+        // A node that has left may come back on the other side of a cut.
+        let fell_silent = if other.state == NodeState::Left { other.since } else { other.heard }?;
         // Arbiters that nobody reached while both lived tell nothing.
-        let of_late = Instant::at(self.now.since_boot().saturating_sub(self.cluster.deadtime));
-        let cut_off = other.arbiters > 0 && self.arbiters.deny(fell_silent.max(of_late));
+        let cut_off = other.arbiters > 0 && self.arbiters.deny(fell_silent);
         cut_off.then(|| (sure, "neither the other node nor any ping node answers: it is we who are cut off".to_owned()))
     }
 

@@ -142,9 +142,9 @@ pub struct Classic {
     fresh: bool,
     /// It cannot be at something that we asked for before we were started anew.
     clear: bool,
-    /// The numbers of its last `resource` and `ask_resources` that counted.
+    /// The numbers of its last `resource`, and of its last `ask_resources` of each kind, that counted.
     resource: u64,
-    asked: u64,
+    asked: [u64; 3],
     holds: Hold,
     /// What it had when it said that it is about to have less.
     sheds: Hold,
@@ -228,13 +228,14 @@ impl Classic {
                     self.is_free();
                 }
             }
-            ("ask_resources", Some(hold)) if seq > self.asked => {
-                self.asked = seq;
-                match text("info") {
-                    Some("me") => self.asks(hold, now),
-                    Some("other") => self.agrees(),
-                    Some("done") => self.is_done(hold, seq),
-                    _ => {}
+            ("ask_resources", Some(hold)) => {
+                let kind = ["me", "other", "done"].into_iter().position(|info| Some(info) == text("info"));
+                let Some(kind) = kind.filter(|kind| seq > self.asked[*kind]) else { return true };
+                self.asked[kind] = seq;
+                match kind {
+                    0 => self.asks(hold, now),
+                    1 => self.agrees(),
+                    _ => self.is_done(hold, seq),
                 }
             }
             ("hb_takeover", Some(hold)) => (self.wants, self.wants_until) = (hold, Some(now + ANSWERED)),
@@ -306,6 +307,7 @@ impl Classic {
     fn is_free(&mut self) {
         if let Hand::Accepted { sheds: Some(sheds), done: Some((what, done)), .. } = self.hand
             && sheds < done
+            && !what.meets(self.holds)
         {
             self.clear = true;
             self.holds = self.holds.without(what);

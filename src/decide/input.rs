@@ -48,6 +48,11 @@ pub enum What {
         /// The silence that means its death.
         deadtime: Option<Duration>,
     },
+    /// hb-listen: a node has started again; what it said before is over.
+    Restarted {
+        /// The node.
+        node: String,
+    },
     /// hb-listen: a heartbeat that says something new.
     Beat {
         /// The node.
@@ -186,6 +191,7 @@ pub fn read(line: &[u8]) -> Result<Option<Input>, String> {
             silent: fields.millis("silent_ms"),
             deadtime: fields.millis("deadtime_ms"),
         },
+        ("hb-listen", "restarted") => What::Restarted { node: fields.owned("node")? },
         ("hb-listen", "heartbeat") => beat(&fields)?,
         ("hb-listen", "link") => {
             What::Link { node: fields.owned("node")?, medium: fields.owned("medium")?, is: fields.owned("is")? }

@@ -66,6 +66,8 @@ pub(super) struct Mine {
     pub(super) wish: Option<Instant>,
     /// An operator put it here.
     pub(super) ordered: bool,
+    /// The node that had it, and has said that it stopped it.
+    pub(super) freed: Option<NodeId>,
     /// Somebody else keeps it, too: once they let go it is announced again.
     pub(super) contested: bool,
     /// Since when.
@@ -121,15 +123,31 @@ impl Decider {
         }
     }
 
+    /// A node that had a group says that it has it no more: nobody can have taken it since who does not hear it, and the
+    /// others of those who do would have said so.
+    pub(super) fn freed(&mut self, g: GroupId, n: NodeId, before: Option<Entry>) {
+        let had = before.is_some_and(|e| !e.doubtful && matches!(e.mark, Mark::Holds | Mark::Releases));
+        let now = self.peers[n].entry(&self.cluster.groups[g]);
+        let has = now.is_some_and(|e| e.mark.occupies());
+        if had && !has && self.peers[n].report.is_some() {
+            self.mine[g].freed = Some(n);
+        }
+    }
+
     /// What was noted of a group and holds no longer.
     fn forget(&mut self, g: GroupId) {
         let group = &self.cluster.groups[g];
         let elsewhere = self.cluster.others().any(|n| self.peers[n].entry(group).is_some_and(|e| e.mark.keeps()));
         let occupied = self.cluster.others().any(|n| self.peers[n].entry(group).is_some_and(|e| e.mark.occupies()));
         let now = self.now;
+        let gone = self.mine[g].freed.is_some_and(|n| !self.peers[n].connected(self.cluster.me));
+        let barred = self.outcast.is_some();
         let mine = &mut self.mine[g];
         if elsewhere {
             mine.declined = false;
+        }
+        if occupied || gone || barred || mine.own.keeps() {
+            mine.freed = None;
         }
         if mine.own.keeps() || mine.wish.is_some_and(|until| now >= until) {
             mine.wish = None;
@@ -186,7 +204,7 @@ impl Decider {
         let group = &self.cluster.groups[g];
         let stronger = self.cluster.others().find_map(|n| {
             let entry = self.peers[n].entry(group).filter(|e| e.mark.occupies())?;
-            (entry.mark != Mark::Claims || self.prefers(g, n, me)).then(|| (n, entry.mark))
+            (entry.mark != Mark::Claims || self.prefers(g, n, me)).then_some((n, entry.mark))
         });
         let off = if let Some((n, mark)) = stronger {
             Some(format!("{} {}", self.cluster.name(n), doing(mark)))
@@ -231,7 +249,10 @@ impl Decider {
             let peer = &self.peers[**n];
             !peer.alive() && peer.state != super::NodeState::Left && peer.fencing != Fencing::Done
         });
-        let dead: Vec<String> = dead.map(|n| self.cluster.name(*n).to_owned()).collect();
+        let dead: Vec<String> = match self.mine[g].freed {
+            Some(_) => Vec::new(),
+            None => dead.map(|n| self.cluster.name(*n).to_owned()).collect(),
+        };
         let action = Action::Acquire { group: group.id.clone(), free: dead.is_empty(), dead };
         let home = group.candidates.first() == Some(&me);
         let mine = &mut self.mine[g];
@@ -257,14 +278,20 @@ impl Decider {
             }
             self.offer(g, n);
         }
-        if std::mem::take(&mut self.mine[g].contested) && self.rival(g).is_none() {
-            let action = Action::Announce { group: self.cluster.groups[g].id.clone() };
+        let rival = self.rival(g).is_some();
+        self.mine[g].clash = rival.then(|| self.mine[g].clash.unwrap_or(self.now));
+        // Somebody who is stopping it has announced its addresses, too, and clients may have believed that.
+        let group = &self.cluster.groups[g];
+        let has = |n: NodeId| self.peers[n].entry(group).is_some_and(|e| e.mark.occupies() && e.mark != Mark::Claims);
+        let contested = self.cluster.others().any(has);
+        if std::mem::replace(&mut self.mine[g].contested, contested) && !contested {
+            let action = Action::Announce { group: group.id.clone() };
             let because = self.reasons();
             self.decide(action, "another node had it, too, and let go".to_owned(), because);
         }
-        self.mine[g].contested = self.rival(g).is_some();
-        self.mine[g].clash = self.mine[g].contested.then(|| self.mine[g].clash.unwrap_or(self.now));
-        self.mine[g].why = "it is here".to_owned();
+        if self.mine[g].own == Own::Held {
+            self.mine[g].why = "it is here".to_owned();
+        }
         false
     }
 
@@ -330,9 +357,11 @@ impl Decider {
         for n in self.cluster.others() {
             let peer = &self.peers[n];
             let Some(entry) = peer.entry(group) else { continue };
-            // It does not hear us: nothing will make it let go, and what it claims it will take.
+            // It does not hear us: nothing will make it let go, and what it claims it will take. One that has just come
+            // back says so of the past.
+            let settled = peer.came.is_none_or(|came| self.now.since(came) >= self.cluster.deadtime);
             if entry.mark.occupies() && !peer.hears(me) && entry.mark != Mark::Releases {
-                return Some((n, Some("does not hear us")));
+                return Some((n, settled.then_some("does not hear us")));
             }
             if !entry.mark.keeps() {
                 continue;

@@ -127,7 +127,7 @@ impl Decider {
         let mine = cluster.groups.iter().map(|_| Mine::default()).collect();
         let shown = cluster.groups.iter().map(|_| ("unknown", None)).collect();
         Self {
-            arbiters: Arbiters::new(&cluster.pings),
+            arbiters: Arbiters::new(&cluster.pings, cluster.keepalive),
             cluster,
             now: Instant::at(Duration::ZERO),
             began: None,
@@ -177,24 +177,24 @@ impl Decider {
         match what {
             What::Node { node, is, silent, deadtime } => {
                 let Some(n) = self.other(&node) else { return };
-                let reached = self.reached().unwrap_or(0);
                 let peer = &mut self.peers[n];
                 peer.deadtime = deadtime.or(peer.deadtime);
                 peer.becomes(is, silent, now, &self.trigger);
                 if is == NodeState::Late {
                     self.prepare(n);
                 }
-                if is == NodeState::Up {
-                    let peer = &mut self.peers[n];
-                    peer.arbiters = peer.report.as_ref().and_then(|r| r.pings).unwrap_or(0).max(reached);
-                }
             }
             What::Beat { node, status, generation, number, voice } => {
                 let Some(n) = self.other(&node) else { return };
-                let reached = self.reached().unwrap_or(0);
-                let peer = &mut self.peers[n];
-                if peer.says((generation, number), &status, voice, &self.trigger) {
-                    peer.arbiters = peer.report.as_ref().and_then(|r| r.pings).unwrap_or(0).max(reached);
+                let before: Vec<_> = self.cluster.groups.iter().map(|group| self.peers[n].entry(group)).collect();
+                self.peers[n].says((generation, number), &status, voice, &self.trigger);
+                for (g, before) in before.into_iter().enumerate() {
+                    self.freed(g, n, before);
+                }
+            }
+            What::Restarted { node } => {
+                if let Some(n) = self.other(&node) {
+                    self.peers[n].begins_anew(now);
                 }
             }
             What::Message { node, fields } => self.hear(&node, &fields),
@@ -384,8 +384,8 @@ impl Decider {
         for _ in 0..self.mine.len() * 4 + 2 {
             let placed = self.placement();
             let mut moved = false;
-            for g in 0..self.mine.len() {
-                moved |= self.step(g, placed[g]);
+            for (g, place) in placed.into_iter().enumerate() {
+                moved |= self.step(g, place);
             }
             self.say();
             if !moved {

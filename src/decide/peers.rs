@@ -66,7 +66,7 @@ pub struct Peer {
     pub foreign: bool,
     /// What came of fencing it, since it died.
     pub fencing: Fencing,
-    /// The arbiters that it or this node reached while it lived.
+    /// The arbiters that it or this node reached when it was last up and in time.
     pub arbiters: u32,
     /// What is thought of it on each medium.
     pub links: BTreeMap<String, String>,
@@ -80,11 +80,11 @@ impl Peer {
         Self { node, ..Self::default() }
     }
 
-    /// hb-listen thinks something else of it. Returns whether it died.
-    pub fn becomes(&mut self, is: NodeState, silent: Option<Duration>, now: Instant, source: &str) -> bool {
+    /// hb-listen thinks something else of it.
+    pub fn becomes(&mut self, is: NodeState, silent: Option<Duration>, now: Instant, source: &str) {
         let was = std::mem::replace(&mut self.state, is);
         if was == is {
-            return false;
+            return;
         }
         self.source = Some(source.to_owned());
         self.since = Some(now);
@@ -107,13 +107,19 @@ impl Peer {
             self.deaths.retain(|then| now.since(*then) < REMEMBERED);
             self.deaths.push(now);
         }
-        is == NodeState::Dead
     }
 
-    /// It was heard. Returns whether that was news: not a heartbeat of the past.
-    pub fn says(&mut self, mark: (u64, u64), status: &str, voice: Voice, source: &str) -> bool {
+    /// It has started again: what it said before is over.
+    pub fn begins_anew(&mut self, now: Instant) {
+        // A real heartbeat is one until it says something else: what it has is told by itself, never by time.
+        (self.report, self.foreign) = (None, false);
+        self.came = Some(now);
+    }
+
+    /// It was heard. A heartbeat of the past changes nothing.
+    pub fn says(&mut self, mark: (u64, u64), status: &str, voice: Voice, source: &str) {
         if mark <= self.mark && mark.0 != 0 {
-            return false;
+            return;
         }
         if mark.0 != self.mark.0 {
             self.report = None;
@@ -136,7 +142,6 @@ impl Peer {
             Voice::None => self.classic |= status == "active" && self.report.is_none(),
             Voice::Foreign => (self.report, self.classic) = (None, false),
         }
-        true
     }
 
     /// Whether it is there, be it late.

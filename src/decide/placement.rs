@@ -11,17 +11,14 @@ impl Decider {
     pub(super) fn placement(&self) -> Vec<Option<NodeId>> {
         let mut placed: Vec<Option<NodeId>> = (0..self.cluster.groups.len()).map(|g| self.keeper(g)).collect();
         let mut load: Vec<usize> = (0..self.peers.len()).map(|n| self.load(n)).collect();
-        for g in 0..placed.len() {
-            if placed[g].is_some() {
-                continue;
-            }
+        for (g, place) in placed.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
             let candidates = self.cluster.groups[g].candidates.iter().enumerate();
             let comes = |n: NodeId| n == self.cluster.me || self.peers[n].comes_for(&self.cluster.groups[g]);
             let fit = candidates.filter(|(_, n)| load[**n] < self.cluster.limits.groups);
             let fit = fit.filter(|(_, n)| comes(**n) && self.can_start(g, **n));
             let best = fit.min_by_key(|(place, n)| (self.fewer_arbiters(**n), self.reluctance(g, **n), *place));
-            placed[g] = best.map(|(_, n)| *n);
-            if let Some(n) = placed[g] {
+            *place = best.map(|(_, n)| *n);
+            if let Some(n) = *place {
                 load[n] += 1;
             }
         }

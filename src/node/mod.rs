@@ -7,9 +7,11 @@
 //! | [`orders`] | the way to hb-send |
 //! | [`journal`] | everything that was decided on, kept with a limit |
 //! | [`status`] | what is thought now, for whoever asks |
+//! | [`rows`] | its lines, as ha-status reads them |
 
 mod feeds;
 mod journal;
 mod orders;
+pub mod rows;
 pub mod run;
 mod status;

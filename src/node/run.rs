@@ -4,10 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::poll::PollFlags;
+use serde_json::Value;
 
 use super::feeds::Feed;
 use super::journal::Journal;
 use super::orders::Orders;
+use super::rows::OrderRow;
 use super::status::StatusFile;
 use crate::args::ha_decide::HaDecide;
 use crate::cli::event::Event;
@@ -19,7 +21,7 @@ use crate::config;
 use crate::decide::Decider;
 use crate::decide::action::{Action, Decision};
 use crate::decide::cluster::Cluster;
-use crate::decide::input;
+use crate::decide::input::{self, What};
 use crate::heartbeat::settings;
 
 /// Decides until nothing more comes.
@@ -50,7 +52,7 @@ pub fn run(args: HaDecide, output: &mut Output) -> Result<Answer, Error> {
             }
         }
         if let Some(status) = &mut desk.status {
-            status.update(&desk.decider);
+            status.update(&desk.decider, desk.at.as_deref());
         }
         desk.output.flush_backlog()?;
     }
@@ -112,7 +114,11 @@ impl Desk<'_> {
         if let Some(at) = &input.at {
             self.at = Some(at.clone());
         }
+        let ordered = matches!(input.what, What::Order(_));
         let decisions = self.decider.take(input);
+        if let (Some(status), true) = (&mut self.status, ordered) {
+            status.ordered(outcome(&line, &decisions));
+        }
         if let Some(at) = &self.at {
             self.output.set_time(at.clone(), self.decider.now());
         }
@@ -137,10 +143,23 @@ impl Desk<'_> {
         }
         match (&mut self.orders, &decision.action) {
             (Some(orders), Action::Reply(_) | Action::Send(_) | Action::Order { .. }) => {
-                orders.push(&self.output.json(event))
+                orders.push(&self.output.json(event));
+                self.output.count();
             }
             _ => self.output.emit(event)?,
         }
         Ok(())
     }
+}
+
+/// What came of an order, for whoever gave it.
+fn outcome(line: &[u8], decisions: &[Decision]) -> OrderRow {
+    let asked: Value = serde_json::from_slice(line).unwrap_or_default(); // it was read before
+    let word = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let refusal = |decision: &Decision| match &decision.action {
+        Action::Refused { what } => Some(format!("{what} is not done: {}", decision.cause)),
+        _ => None,
+    };
+    let refusals = decisions.iter().filter_map(refusal).collect();
+    OrderRow { what: word("what"), which: word("which"), cause: word("cause"), refusals }
 }

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use takeover::args::manual::Manual;
 use takeover::args::{
-    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, hb_listen, hb_send, probe_http, probe_ping, run_resource,
-    vip_drop, vip_take, vip_who,
+    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, ha_status, hb_listen, hb_send, probe_http, probe_ping,
+    run_resource, vip_drop, vip_take, vip_who,
 };
 use takeover::cli::Tool;
 
@@ -56,6 +56,7 @@ pub fn commands() -> Vec<Command> {
         command::<ha_conf::HaConf>(1, &ha_conf::MANUAL),
         command::<ha_decide::HaDecide>(1, &ha_decide::MANUAL),
         command::<ha_event::HaEvent>(1, &ha_event::MANUAL),
+        command::<ha_status::HaStatus>(1, &ha_status::MANUAL),
         command::<hb_listen::HbListen>(8, &hb_listen::MANUAL),
         command::<hb_send::HbSend>(8, &hb_send::MANUAL),
         command::<probe_http::ProbeHttp>(1, &probe_http::MANUAL),

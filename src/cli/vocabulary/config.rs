@@ -5,9 +5,13 @@ use super::{EventDoc, FieldDoc, list, number, object, objects, text};
 pub(super) const FIELDS: &[FieldDoc] = &[
     text("file", "the path of a configuration file"),
     number("line", "the line of that file, counted from 1; null where the whole file is meant"),
-    text("severity", "error: the file is not used; warning: it is used, and should be mended"),
+    text(
+        "severity",
+        "error: the file is not used; warning: it is used, and should be mended; note: it may stay as it is",
+    ),
     number("errors", "how many errors were found"),
     number("warnings", "how many warnings were found"),
+    number("notes", "how many notes there were: they are no problems"),
     list("nodes", "nodes of the cluster in lower case; of a group those that may have it, the preferred one first"),
     text("id", "the name of a group: its first resource as it was written"),
     objects(
@@ -61,6 +65,6 @@ pub(super) const EVENTS: &[EventDoc] = &[
         name: "checked",
         tools: TOOLS,
         doc: "All files that could be read were checked.",
-        fields: &["errors", "warnings", "cause"],
+        fields: &["errors", "warnings", "notes", "cause"],
     },
 ];

@@ -9,10 +9,14 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     list("dead", "the dead nodes that may have had the group: their hardware addresses may be overridden, no others"),
     list("because", "the events that led to it, as tool:seq"),
     object("fields", "what the heartbeats carry beside their own fields"),
+    list("links", "the media that a node was heard on, each as MEDIUM=STATE: up, dead or unknown"),
+    list("refusals", "what of an order was not done, and why"),
 ];
 
 const TOOLS: &[&str] = &["ha-decide"];
 const NODE: &[&str] = &["ha-node"];
+/// ha-decide keeps them in a file, and ha-status prints them.
+const STATUS: &[&str] = &["ha-decide", "ha-status"];
 
 pub(super) const EVENTS: &[EventDoc] = &[
     EventDoc {
@@ -50,7 +54,7 @@ pub(super) const EVENTS: &[EventDoc] = &[
         name: "reply",
         tools: TOOLS,
         doc: "A reply of hb-listen, passed on.",
-        fields: &["node", "why", "message", "first_seq", "last_seq", "cause", "because"],
+        fields: &["node", "why", "message", "first_seq", "last_seq"],
     },
     EventDoc {
         name: "fence",
@@ -82,6 +86,26 @@ pub(super) const EVENTS: &[EventDoc] = &[
         tools: TOOLS,
         doc: "With --explain, at the end: where a group is, and why.",
         fields: &["group", "node", "is", "cause"],
+    },
+    EventDoc {
+        name: "node-status",
+        tools: STATUS,
+        doc: "What is thought of a node now: unknown, up, late, dead or left; mine is the one that says so, st is what its \
+              heartbeats carry.",
+        fields: &["node", "is", "mine", "st", "links", "cause"],
+    },
+    EventDoc {
+        name: "group-status",
+        tools: STATUS,
+        doc: "What is thought of a group now: unknown, stopped, starting, running, stopping, stuck or failed; node is \
+              where, nodes are those that may have it, cause is why.",
+        fields: &["group", "is", "node", "nodes", "cause"],
+    },
+    EventDoc {
+        name: "order-status",
+        tools: STATUS,
+        doc: "What came of one of the last orders of operators; cause is that of the order.",
+        fields: &["what", "which", "cause", "refusals"],
     },
     EventDoc {
         name: "found",

@@ -7,7 +7,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     number("prefix", "the prefix length of the service address"),
     text("label", "the label of the address, as ifconfig shows it"),
     boolean("held", "whether somebody else on the link answers for the address, or claims it"),
-    boolean("mine", "whether this machine has the address itself"),
+    boolean("mine", "whether this machine has the address itself, or is that node"),
     list("macs", "the link-layer addresses that answered"),
     text("mac", "a link-layer address"),
     boolean("changed", "false when everything was as wanted already"),

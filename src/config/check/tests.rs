@@ -18,7 +18,7 @@ impl Cluster {
             fs::create_dir(cluster.0.join(folder)).unwrap();
             cluster.chmod(folder, 0o755);
         }
-        cluster.write("ha.cf", 0o644, "node ha1 ha2\nbcast eth0\nauto_failback off\n");
+        cluster.write("ha.cf", 0o644, "node ha1 ha2\nbcast eth0\nping 10.0.0.254\nauto_failback off\n");
         cluster.write("authkeys", 0o600, "auth 1\n1 sha1 secret\n");
         cluster.write("haresources", 0o644, "ha1 10.0.0.3 httpd\n");
         cluster.write("resource.d/IPaddr", 0o755, "");
@@ -93,6 +93,21 @@ fn each_fault_alone() {
             "haresources",
             Some(2),
             "begins with",
+        ),
+        ("split", &|c| c.write("ha.cf", 0o644, "bcast eth0\nnode ha1 ha2\n"), "ha.cf", Some(2), "split brain"),
+        (
+            "serial",
+            &|c| c.write("ha.cf", 0o644, "node ha1 ha2\nping 10.0.0.254\nserial /dev/ttyS0\nkeepalive 200ms\n"),
+            "ha.cf",
+            Some(3),
+            "of the serial line /dev/ttyS0",
+        ),
+        (
+            "alone",
+            &|c| c.write("ha.cf", 0o644, "node ha1 ha2 ha3\nbcast eth0\n"),
+            "haresources",
+            Some(1),
+            "only ha1 may have '10.0.0.3'",
         ),
         ("word", &|c| c.write("ha.cf", 0o644, "foo\nnode ha1\nbcast eth0\n"), "ha.cf", Some(1), "no directive 'foo'"),
     ];

@@ -30,6 +30,7 @@ enum Event {
     RealActive(u64),
     RealReleased {
         life: u64,
+        turn: u64,
         what: &'static str,
     },
     RealAcquired {
@@ -206,8 +207,9 @@ impl World {
                     let less = of(what);
                     self.holds = [self.holds[0] && !less[0], self.holds[1] && !less[1]];
                     self.real_tells(false, "standby");
-                    let (life, later) = (self.life, self.slow());
-                    self.at(later, Event::RealReleased { life, what });
+                    self.real_forgets();
+                    let (life, turn, later) = (self.life, self.going_turn, self.slow());
+                    self.at(later, Event::RealReleased { life, turn, what });
                 }
             }
             ("ask_resources", _, "done") => match self.going {
@@ -305,7 +307,9 @@ impl World {
                     self.real_tells(true, "");
                 }
             }
-            Event::RealReleased { life, what } if life == self.life && self.going == Going::Releasing => {
+            Event::RealReleased { life, turn, what }
+                if life == self.life && self.going == Going::Releasing && turn == self.going_turn =>
+            {
                 let less = of(what);
                 self.runs = [self.runs[0] && !less[0], self.runs[1] && !less[1]];
                 self.going = Going::Released;

@@ -256,7 +256,7 @@ impl World {
                 self.settle();
             }
             let over = self.now > CHAOS + CALM;
-            if over || (self.calm && self.turn % 64 == 0 && self.is_still()) {
+            if over || (self.calm && self.turn.is_multiple_of(64) && self.is_still()) {
                 break;
             }
             let Some(((at, _), (n, event))) = self.queue.pop_first() else { break };
@@ -275,7 +275,7 @@ impl World {
     /// that died often is not trusted.
     fn is_still(&self) -> bool {
         let last = self.moved_at.max(CHAOS + 20_000);
-        let watched = if self.plan.faults_every % 8 == 0 { CHAOS + 330_000 } else { 0 };
+        let watched = if self.plan.faults_every.is_multiple_of(8) { CHAOS + 330_000 } else { 0 };
         self.now > last + STILL && self.now > watched && self.ended_well().is_ok()
     }
 
@@ -440,7 +440,12 @@ impl World {
         if mark <= ear.mark || ear.gone == Some(message.generation) {
             return Ok(());
         }
+        let restarted = ear.mark.0 != 0 && mark.0 > ear.mark.0;
         ear.mark = mark;
+        if restarted {
+            self.think(n, What::Restarted { node: format!("n{from}") })?;
+        }
+        let ear = &mut self.nodes[n].ears[from];
         if message.leaves {
             ear.gone = Some(message.generation);
             return self.becomes(n, from, NodeState::Left);
@@ -496,7 +501,7 @@ impl World {
 
     /// An event goes to the brain of a node.
     fn think(&mut self, n: usize, what: What) -> Outcome {
-        let lag = if self.plan.faults_every % 2 == 0 { 0 } else { self.dice.below(LAG) };
+        let lag = if self.plan.faults_every.is_multiple_of(2) { 0 } else { self.dice.below(LAG) };
         let at = (self.now + lag).max(self.nodes[n].thinks_at);
         self.nodes[n].thinks_at = at;
         if at == self.now {
