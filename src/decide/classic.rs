@@ -503,6 +503,9 @@ impl Classic {
         if !self.offer.is_none() {
             let what = std::mem::take(&mut self.offer);
             (self.offer_until, self.wants_until) = (None, None);
+            if self.patience.take().is_some() {
+                out.push((resource(ours.holds, true), "it did not agree to take it"));
+            }
             out.push((ask(what, false, "me"), "it is to have it"));
             self.hand = Hand::Offered { what, since: now };
             return;
@@ -517,7 +520,10 @@ impl Classic {
         if wishes.is_none() {
             self.wished = None;
         } else if self.wished.is_none_or(|then| now.since(then) >= AGAIN) {
-            self.wished = Some(now);
+            // What we said of ourselves may have come in the wrong order, and then it does nothing of that.
+            if self.wished.replace(now).is_some() {
+                out.push((resource(ours.holds, true), "it has not done what it was asked for"));
+            }
             let message = Message::default().with("t", "hb_takeover").with("rsc_hold", wishes.word(false));
             out.push((message, "it is to be here"));
         }
