@@ -175,7 +175,7 @@ impl World {
 
     fn real_is_told(&mut self, text: &str) {
         let mut words = text.split(' ');
-        match (words.next().unwrap(), words.next().unwrap_or_default(), words.last().unwrap_or_default()) {
+        match (words.next().unwrap(), words.next().unwrap_or_default(), words.next_back().unwrap_or_default()) {
             ("starting", ..) => self.real_tells(self.stable, ""),
             ("resource", hold, _) => {
                 let hold = fixed(hold);
@@ -194,12 +194,10 @@ impl World {
                     self.real_stands_by("foreign");
                 }
             }
-            ("ask_resources", hold, "me") => {
-                if self.going == Going::Not && self.stable && self.other_stable {
-                    self.going = Going::Other(fixed(hold));
-                    self.real_says(&format!("ask_resources {hold} other"));
-                    self.real_forgets();
-                }
+            ("ask_resources", hold, "me") if self.going == Going::Not && self.stable && self.other_stable => {
+                self.going = Going::Other(fixed(hold));
+                self.real_says(&format!("ask_resources {hold} other"));
+                self.real_forgets();
             }
             ("ask_resources", _, "other") => {
                 if let Going::Me(what) = self.going {
@@ -335,13 +333,13 @@ impl World {
                 self.other_holds = [false; 2];
                 self.real_tells(true, "");
             }
-            Event::OursDone { life, turn, action, group } if life == self.our_life => {
-                if self.our_runs[group] == Some(turn) && self.script.is_some() {
-                    if action == "release" {
-                        self.our_runs[group] = None;
-                    }
-                    self.ours(|s| s.done(action, ["FlagA", "FlagB"][group], 0));
+            Event::OursDone { life, turn, action, group }
+                if life == self.our_life && self.our_runs[group] == Some(turn) && self.script.is_some() =>
+            {
+                if action == "release" {
+                    self.our_runs[group] = None;
                 }
+                self.ours(|s| s.done(action, ["FlagA", "FlagB"][group], 0));
             }
             Event::BootReal if !self.up => {
                 self.life += 1;
