@@ -114,6 +114,10 @@ pub const MANUAL: Manual = Manual {
          operator moved stays. A group that could not be started is tried elsewhere, and here again after 10 s, 20 s, up to 10 min, if \
          nobody else has it. A group that could not be stopped stays with its node, is told as stuck, and stopped again every 30 s: nobody \
          else takes it meanwhile.",
+        "One of two nodes may be a real heartbeat 3 (crm no): one that is active without a report. It is spoken to in its own \
+         words (starting, resource, ask_resources, hb_takeover). While it lives a group is started only when it says that it does \
+         not have it or that it has let it go; no time that passes allows that. To it all groups that prefer a node are one: they \
+         move together. What fails here is offered to it once. auto_failback of the node that has the groups decides.",
         "In ha.cf env TAKEOVER_LEASE=2s, env TAKEOVER_STOP_DEADLINE=20s and env TAKEOVER_MAX_GROUPS=2 stand for the flags: the nodes \
          must agree in them, and a real heartbeat does not mind.",
     ],

@@ -37,6 +37,10 @@ impl Decider {
                 NodeState::Up | NodeState::Late if !peer.hears(self.cluster.me) => {
                     return Err(format!("{name} does not hear us"));
                 }
+                NodeState::Up | NodeState::Late if peer.classic => {
+                    let theirs = peer.is_home(&self.cluster.groups[g]);
+                    peer.protocol.gives(theirs).map_err(|why| format!("{name} {why}"))?;
+                }
                 NodeState::Up | NodeState::Late if peer.silent() && !self.waited_for(n) => {
                     return Err(format!("{name} has not said yet what it has"));
                 }

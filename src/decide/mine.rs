@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::action::Action;
+use super::classic::Hold;
 use super::cluster::{GroupId, NodeId};
 use super::report::{Entry, Mark};
 use super::{Decider, Fencing};
@@ -13,6 +14,8 @@ use crate::config::ha_cf::AutoFailback;
 const AGAIN: Duration = Duration::from_secs(10);
 /// The longest such pause.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(600);
+/// How long a real heartbeat that finds itself to have been cut off takes to start itself anew.
+const RESTARTED: Duration = Duration::from_secs(15);
 /// How soon a stop that failed is tried again.
 const STOP_AGAIN: Duration = Duration::from_secs(30);
 
@@ -46,6 +49,8 @@ impl Own {
 pub(super) struct Failure {
     at: Instant,
     cause: String,
+    /// A real heartbeat was offered the group since.
+    offered: bool,
 }
 
 /// A group, as far as this node is concerned.
@@ -65,6 +70,8 @@ pub(super) struct Mine {
     pub(super) freed: Option<NodeId>,
     /// Somebody else keeps it, too: once they let go it is announced again.
     pub(super) contested: bool,
+    /// Since when.
+    pub(super) clash: Option<Instant>,
     /// Why it is as it is, in words.
     pub(super) why: String,
 }
@@ -73,7 +80,12 @@ impl Mine {
     /// It could not be started, or does not run any more.
     pub(super) fn failed(&mut self, now: Instant, cause: &str) {
         self.failures = self.failures.saturating_add(1);
-        self.failure = Some(Failure { at: now, cause: cause.to_owned() });
+        self.failure = Some(Failure { at: now, cause: cause.to_owned(), offered: false });
+    }
+
+    /// Whether a real heartbeat is to be offered what failed here: once each time.
+    pub(super) fn is_to_be_offered(&mut self) -> bool {
+        self.failure.as_mut().is_some_and(|failure| !std::mem::replace(&mut failure.offered, true))
     }
 
     /// What our report says of it.
@@ -225,7 +237,12 @@ impl Decider {
         let me = self.cluster.me;
         let group = &self.cluster.groups[g];
         let wanted = |n: NodeId| self.peers[n].entry(group).is_some_and(|e| e.mark == Mark::Declines);
-        let ordered = self.mine[g].wish.is_some() || self.cluster.others().any(wanted);
+        // A real heartbeat that lives gives only what somebody wants to be elsewhere.
+        let given = |n: NodeId| {
+            let peer = &self.peers[n];
+            peer.classic && peer.alive() && peer.protocol.has_given().has(peer.is_home(group))
+        };
+        let ordered = self.mine[g].wish.is_some() || self.cluster.others().any(|n| wanted(n) || given(n));
         let others: Vec<NodeId> = self.cluster.others().collect();
         // Whoever was fenced or left has nothing to answer with; of all others nothing is known but their silence.
         let dead = others.iter().filter(|n| {
@@ -254,6 +271,15 @@ impl Decider {
             self.release(g, cause);
             return true;
         }
+        if let Some((n, cause)) = self.should_go(g) {
+            if !self.peers[n].classic {
+                self.release(g, cause);
+                return true;
+            }
+            self.offer(g, n);
+        }
+        let rival = self.rival(g).is_some();
+        self.mine[g].clash = rival.then(|| self.mine[g].clash.unwrap_or(self.now));
         // Somebody who is stopping it has announced its addresses, too, and clients may have believed that.
         let group = &self.cluster.groups[g];
         let has = |n: NodeId| self.peers[n].entry(group).is_some_and(|e| e.mark.occupies() && e.mark != Mark::Claims);
@@ -269,9 +295,14 @@ impl Decider {
         false
     }
 
-    /// Why we may not keep a group, or should not.
+    /// A real heartbeat is to have a group: it is asked, and what it agrees to take is released then.
+    pub(super) fn offer(&mut self, g: GroupId, n: NodeId) {
+        let theirs = self.peers[n].is_home(&self.cluster.groups[g]);
+        self.peers[n].protocol.offer(Hold::one(theirs), self.now);
+    }
+
+    /// Why we may not keep a group.
     fn must_release(&mut self, g: GroupId) -> Option<String> {
-        let me = self.cluster.me;
         if self.leaving {
             return Some("this node leaves".to_owned());
         }
@@ -285,6 +316,20 @@ impl Decider {
                 None => return None, // it will let go
             }
         }
+        let group = &self.cluster.groups[g];
+        let gets = |n: &NodeId| {
+            let peer = &self.peers[*n];
+            peer.classic && peer.alive() && peer.protocol.gets(peer.is_home(group))
+        };
+        self.cluster.others().find(gets).map(|n| format!("{} agreed to take it", self.cluster.name(n)))
+    }
+
+    /// Who should rather have a group that we have, and why.
+    fn should_go(&self, g: GroupId) -> Option<(NodeId, String)> {
+        let me = self.cluster.me;
+        if self.rival(g).is_some() {
+            return None;
+        }
         // What is being started is not moved; it would only cost a second outage.
         if self.mine[g].own != Own::Held {
             return None;
@@ -292,15 +337,15 @@ impl Decider {
         let group = &self.cluster.groups[g];
         let wishes = |n: &NodeId| self.peers[*n].entry(group).is_some_and(|e| e.mark == Mark::Wishes);
         if let Some(n) = self.cluster.others().find(|n| wishes(n) && self.can_have(g, *n)) {
-            return Some(format!("{} was asked to take it", self.cluster.name(n)));
+            return Some((n, format!("{} was asked to take it", self.cluster.name(n))));
         }
         if let Some(n) = self.better_connected(g) {
-            return Some(format!("{} reaches more ping nodes", self.cluster.name(n)));
+            return Some((n, format!("{} reaches more ping nodes", self.cluster.name(n))));
         }
         let home = *group.candidates.first()?;
         let goes = self.cluster.failback != AutoFailback::Off && !self.mine[g].ordered && home != me;
         if goes && self.can_have(g, home) && self.steady(home) {
-            return Some(format!("{} is back, and the group prefers it", self.cluster.name(home)));
+            return Some((home, format!("{} is back, and the group prefers it", self.cluster.name(home))));
         }
         None
     }
@@ -324,12 +369,19 @@ impl Decider {
             let yields = match (self.doubt.is_some(), entry.doubtful) {
                 (true, false) => Some("this node did not run for long"),
                 (false, true) => None,
+                // It starts itself anew when it hears us, and gives up everything.
+                _ if peer.classic && !self.has_clashed(g) => None,
                 _ if self.prefers(g, n, me) => Some("the group prefers it"),
                 _ => None,
             };
             return Some((n, yields));
         }
         None
+    }
+
+    /// Whether somebody has had the group, too, for longer than a real heartbeat takes to start itself anew.
+    fn has_clashed(&self, g: GroupId) -> bool {
+        self.mine[g].clash.is_some_and(|since| self.now.since(since) >= self.cluster.deadtime + RESTARTED)
     }
 
     /// Whether a group prefers the node `a` to `b`.

@@ -6,6 +6,8 @@
 //! | [`cluster`] | nodes, groups, candidates, times: the configuration by numbers |
 //! | [`report`] | what each node says of itself in its heartbeats |
 //! | [`peers`] | what is known of the others |
+//! | [`classic`] | what a real heartbeat says, and is told |
+//! | [`conversation`] | when it is told so, and what follows for our groups |
 //! | [`arbiters`] | the ping nodes |
 //! | [`placement`] | which node is to have which group |
 //! | [`arbitration`] | whether a group may be taken from those who do not answer, or has to be given up |
@@ -21,7 +23,9 @@
 pub mod action;
 pub mod arbiters;
 mod arbitration;
+pub mod classic;
 pub mod cluster;
+mod conversation;
 pub mod input;
 mod mine;
 pub mod peers;
@@ -119,7 +123,7 @@ pub struct NodeView<'a> {
 impl Decider {
     /// Nothing has happened yet.
     pub fn new(cluster: Cluster) -> Self {
-        let peers = cluster.nodes.iter().map(|_| Peer::default()).collect();
+        let peers = (0..cluster.nodes.len()).map(Peer::new).collect();
         let mine = cluster.groups.iter().map(|_| Mine::default()).collect();
         let shown = cluster.groups.iter().map(|_| ("unknown", None)).collect();
         Self {
@@ -193,7 +197,7 @@ impl Decider {
                     self.peers[n].begins_anew(now);
                 }
             }
-            What::Message { .. } => {}
+            What::Message { node, fields } => self.hear(&node, &fields),
             What::Link { node, medium, is } => {
                 if let Some(n) = self.other(&node) {
                     self.peers[n].links.insert(medium, is);
@@ -213,6 +217,7 @@ impl Decider {
                 self.generation = generation;
                 self.sent = Some(at);
                 (self.said, self.active) = (None, false);
+                self.peers.iter_mut().for_each(|peer| peer.protocol.repeat());
             }
             What::Sent => (self.sent, self.quiet) = (Some(at), 0),
             What::Ping { host, up, began } => {
@@ -321,6 +326,7 @@ impl Decider {
     /// Gives a group to whoever can have it, if anybody can.
     fn give(&mut self, g: GroupId, cause: &str) {
         match self.heir(g) {
+            Some(heir) if self.peers[heir].classic => self.offer(g, heir),
             Some(heir) => {
                 self.mine[g].declined = true;
                 let cause = format!("{cause}: {} can have it", self.cluster.name(heir));
@@ -386,6 +392,7 @@ impl Decider {
                 break;
             }
         }
+        self.speak();
         self.show();
         if self.leaving && self.mine.iter().all(|mine| mine.own == Own::Idle) {
             self.left = true;

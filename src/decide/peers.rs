@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::cluster::Group;
+use super::classic::Classic;
+use super::cluster::{Group, NodeId};
 use super::input::Voice;
 use super::report::{Entry, Mark, Report, Seen};
 use crate::clock::Instant;
@@ -33,6 +34,8 @@ pub enum Fencing {
 /// Another node.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
+    /// Its number.
+    pub node: NodeId,
     /// What hb-listen thinks of it.
     pub state: NodeState,
     /// The event that said so.
@@ -57,6 +60,8 @@ pub struct Peer {
     pub reported: Option<String>,
     /// It is a real heartbeat.
     pub classic: bool,
+    /// What was said to and by it, if it is one.
+    pub protocol: Classic,
     /// It speaks a version of reports that is not understood.
     pub foreign: bool,
     /// What came of fencing it, since it died.
@@ -70,6 +75,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Nothing is known of it yet.
+    pub fn new(node: NodeId) -> Self {
+        Self { node, ..Self::default() }
+    }
+
     /// hb-listen thinks something else of it.
     pub fn becomes(&mut self, is: NodeState, silent: Option<Duration>, now: Instant, source: &str) {
         let was = std::mem::replace(&mut self.state, is);
@@ -90,6 +100,9 @@ impl Peer {
             }
             NodeState::Left => {}
         }
+        if matches!(is, NodeState::Dead | NodeState::Left) {
+            self.protocol.forget();
+        }
         if is == NodeState::Dead {
             self.deaths.retain(|then| now.since(*then) < REMEMBERED);
             self.deaths.push(now);
@@ -98,7 +111,8 @@ impl Peer {
 
     /// It has started again: what it said before is over.
     pub fn begins_anew(&mut self, now: Instant) {
-        (self.report, self.classic, self.foreign) = (None, false, false);
+        // A real heartbeat is one until it says something else: what it has is told by itself, never by time.
+        (self.report, self.foreign) = (None, false);
         self.came = Some(now);
     }
 
@@ -112,6 +126,7 @@ impl Peer {
         }
         self.mark = mark;
         self.status = status.to_owned();
+        self.protocol.beats(mark.0, status);
         self.foreign = voice == Voice::Foreign;
         match voice {
             Voice::Ours(mut report) => {
@@ -124,8 +139,8 @@ impl Peer {
                 self.reported = Some(source.to_owned());
             }
             // Ours is silent about itself until it knows what runs there; it is not active before.
-            Voice::None => self.classic = status == "active" && self.report.is_none(),
-            Voice::Foreign => self.report = None,
+            Voice::None => self.classic |= status == "active" && self.report.is_none(),
+            Voice::Foreign => (self.report, self.classic) = (None, false),
         }
     }
 
@@ -146,7 +161,10 @@ impl Peer {
 
     /// Whether it has not said yet what it has: it has just come, or speaks what is not understood.
     pub fn silent(&self) -> bool {
-        !self.classic && self.report.as_ref().is_none_or(|r| !r.ready)
+        match self.classic {
+            true => !self.protocol.is_known(),
+            false => self.report.as_ref().is_none_or(|r| !r.ready),
+        }
     }
 
     /// Whether it has heard our report of this version.
@@ -157,13 +175,29 @@ impl Peer {
 
     /// What it says of a group, if it is there.
     pub fn entry(&self, group: &Group) -> Option<Entry> {
+        if self.classic {
+            let mark = self.protocol.mark(self.is_home(group)).filter(|_| self.alive())?;
+            return Some(Entry { key: group.key, mark, ordered: false, doubtful: false });
+        }
         self.report.as_ref().filter(|_| self.alive()).and_then(|r| r.entry(group.key))
     }
 
     /// Whether it may have a group, as far as it says.
     pub fn would_take(&self, group: &Group) -> bool {
         let fit = |r: &Report| r.ready && !r.leaving && r.entry(group.key).is_none_or(|e| e.mark != Mark::Failed);
-        self.state == NodeState::Up && (self.classic || self.report.as_ref().is_some_and(fit))
+        let would = if self.classic { self.protocol.would_take() } else { self.report.as_ref().is_some_and(fit) };
+        self.state == NodeState::Up && would
+    }
+
+    /// Whether a group that nobody has would come to it, were it left alone: a real heartbeat that runs takes only what it is
+    /// given.
+    pub fn comes_for(&self, group: &Group) -> bool {
+        !self.classic || self.protocol.comes_for(self.is_home(group))
+    }
+
+    /// Whether a group prefers it.
+    pub fn is_home(&self, group: &Group) -> bool {
+        group.candidates.first() == Some(&self.node)
     }
 
     /// How long it has to be there before a group goes back to it: the longer the more often it died.

@@ -13,7 +13,9 @@ impl Decider {
         let mut load: Vec<usize> = (0..self.peers.len()).map(|n| self.load(n)).collect();
         for (g, place) in placed.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
             let candidates = self.cluster.groups[g].candidates.iter().enumerate();
-            let fit = candidates.filter(|(_, n)| load[**n] < self.cluster.limits.groups && self.fit(g, **n));
+            let comes = |n: NodeId| n == self.cluster.me || self.peers[n].comes_for(&self.cluster.groups[g]);
+            let fit = candidates.filter(|(_, n)| load[**n] < self.cluster.limits.groups);
+            let fit = fit.filter(|(_, n)| comes(**n) && self.can_start(g, **n));
             let best = fit.min_by_key(|(place, n)| (self.fewer_arbiters(**n), self.reluctance(g, **n), *place));
             *place = best.map(|(_, n)| *n);
             if let Some(n) = *place {
@@ -44,8 +46,14 @@ impl Decider {
         (0..self.cluster.groups.len()).filter(has).count()
     }
 
+    /// As [`Self::fit`]; or it is a real heartbeat that has only just been started, and will start its own.
+    fn can_start(&self, g: GroupId, n: NodeId) -> bool {
+        let peer = &self.peers[n];
+        self.fit(g, n) || (n != self.cluster.me && peer.classic && peer.state == NodeState::Up)
+    }
+
     /// Whether a node could start a group now, but for its room.
-    fn fit(&self, g: GroupId, n: NodeId) -> bool {
+    pub(super) fn fit(&self, g: GroupId, n: NodeId) -> bool {
         if n == self.cluster.me {
             return self.ready && !self.leaving && self.outcast.is_none() && self.mine[g].failure.is_none();
         }
