@@ -45,7 +45,12 @@ impl Decider {
                     return Err(format!("{name} has not said yet what it has"));
                 }
                 NodeState::Up | NodeState::Late => {}
-                NodeState::Unknown | NodeState::Dead if self.mine[g].freed.is_some() => {}
+                // Somebody who hears both of us may have given it to either.
+                NodeState::Unknown | NodeState::Dead if self.mine[g].freed.is_some() => {
+                    if let Some(witness) = self.witness(n) {
+                        return Err(format!("{} still hears {name}", self.cluster.name(witness)));
+                    }
+                }
                 NodeState::Unknown => return Err(format!("{name} was not heard, and may be there")),
                 NodeState::Dead => dead.push(n),
             }

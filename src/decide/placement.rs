@@ -2,7 +2,7 @@
 
 use super::cluster::{GroupId, NodeId};
 use super::mine::Own;
-use super::report::Mark;
+use super::report::{Mark, Seen};
 use super::{Decider, NodeState};
 
 impl Decider {
@@ -64,7 +64,15 @@ impl Decider {
     /// Whether another node could take a group from us, now.
     pub(super) fn can_have(&self, g: GroupId, n: NodeId) -> bool {
         let candidate = self.cluster.groups[g].candidates.contains(&n);
-        candidate && self.fit(g, n) && self.load(n) < self.cluster.limits.groups && !self.fewer_arbiters(n)
+        let room = self.load(n) < self.cluster.limits.groups;
+        candidate && self.fit(g, n) && room && !self.fewer_arbiters(n) && self.hears_all_that_we_hear(n)
+    }
+
+    /// Whether a node hears everybody whom we hear: one that does not may not start what we give up.
+    fn hears_all_that_we_hear(&self, n: NodeId) -> bool {
+        let Some(report) = &self.peers[n].report else { return true };
+        let deaf = |m: NodeId| m != n && self.peers[m].alive() && report.seen.get(m) == Some(&Seen::Deaf);
+        !self.cluster.others().any(deaf)
     }
 
     /// Who would have a group if we gave it up.
