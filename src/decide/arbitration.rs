@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::action::Action;
 use super::cluster::{GroupId, NodeId};
-use super::mine::Own;
 use super::peers::Fencing;
 use super::report::{Mark, Seen};
 use super::{Decider, NodeState};
@@ -215,11 +214,6 @@ impl Decider {
         let half = self.cluster.deadtime / 2;
         let mute = self.sent.is_some_and(|then| self.now.since(then) > half) && self.quiet >= 2;
         mute.then(|| "our heartbeats do not leave".to_owned())
-    }
-
-    /// Whether we have anything.
-    pub fn has_anything(&self) -> bool {
-        self.mine.iter().any(|mine| mine.own != Own::Idle)
     }
 
     /// The time of the last event.

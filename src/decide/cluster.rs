@@ -22,6 +22,13 @@ pub struct Group {
     pub key: u32,
 }
 
+impl Group {
+    /// Whether it prefers a node to all others.
+    pub fn is_home(&self, node: NodeId) -> bool {
+        self.candidates.first() == Some(&node)
+    }
+}
+
 /// The times and limits that no file of heartbeat's has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

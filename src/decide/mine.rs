@@ -134,11 +134,16 @@ impl Decider {
         }
     }
 
+    /// The first node that lives and says something of a group that fits.
+    pub(super) fn another(&self, g: GroupId, fits: impl Fn(Mark) -> bool) -> Option<NodeId> {
+        let group = &self.cluster.groups[g];
+        self.cluster.others().find(|n| self.peers[*n].entry(group).is_some_and(|e| fits(e.mark)))
+    }
+
     /// What was noted of a group and holds no longer.
     fn forget(&mut self, g: GroupId) {
-        let group = &self.cluster.groups[g];
-        let elsewhere = self.cluster.others().any(|n| self.peers[n].entry(group).is_some_and(|e| e.mark.keeps()));
-        let occupied = self.cluster.others().any(|n| self.peers[n].entry(group).is_some_and(|e| e.mark.occupies()));
+        let elsewhere = self.another(g, Mark::keeps).is_some();
+        let occupied = self.another(g, Mark::occupies).is_some();
         let now = self.now;
         let gone = self.mine[g].freed.is_some_and(|n| !self.peers[n].connected(self.cluster.me));
         let barred = self.outcast.is_some();
@@ -254,7 +259,7 @@ impl Decider {
             None => dead.map(|n| self.cluster.name(*n).to_owned()).collect(),
         };
         let action = Action::Acquire { group: group.id.clone(), free: dead.is_empty(), dead };
-        let home = group.candidates.first() == Some(&me);
+        let home = group.is_home(me);
         let mine = &mut self.mine[g];
         mine.own = Own::Starting;
         mine.ordered = ordered && !home;
@@ -281,11 +286,9 @@ impl Decider {
         let rival = self.rival(g).is_some();
         self.mine[g].clash = rival.then(|| self.mine[g].clash.unwrap_or(self.now));
         // Somebody who is stopping it has announced its addresses, too, and clients may have believed that.
-        let group = &self.cluster.groups[g];
-        let has = |n: NodeId| self.peers[n].entry(group).is_some_and(|e| e.mark.occupies() && e.mark != Mark::Claims);
-        let contested = self.cluster.others().any(has);
+        let contested = self.another(g, |mark| mark.occupies() && mark != Mark::Claims).is_some();
         if std::mem::replace(&mut self.mine[g].contested, contested) && !contested {
-            let action = Action::Announce { group: group.id.clone() };
+            let action = Action::Announce { group: self.cluster.groups[g].id.clone() };
             let because = self.reasons();
             self.decide(action, "another node had it, too, and let go".to_owned(), because);
         }

@@ -152,11 +152,6 @@ impl Decider {
         }
     }
 
-    /// The configuration.
-    pub fn cluster(&self) -> &Cluster {
-        &self.cluster
-    }
-
     /// Looks at one event, and decides.
     pub fn take(&mut self, input: Input) -> Vec<Decision> {
         // Several tools print their time, and their lines may overtake each other.
@@ -292,7 +287,7 @@ impl Decider {
     fn order(&mut self, order: Order) {
         let me = self.cluster.me;
         let meant = |decider: &Self, which: Which, g: GroupId| {
-            let local = decider.cluster.groups[g].candidates.first() == Some(&me);
+            let local = decider.cluster.groups[g].is_home(me);
             which == Which::All || local == (which == Which::Local)
         };
         match order {
@@ -310,7 +305,7 @@ impl Decider {
             }
             Order::Failback => {
                 for g in 0..self.mine.len() {
-                    let home = self.cluster.groups[g].candidates.first() == Some(&me);
+                    let home = self.cluster.groups[g].is_home(me);
                     match self.mine[g].own.keeps() {
                         true if !home => self.give(g, "an operator wants it where it belongs"),
                         false if home => self.wish(g),

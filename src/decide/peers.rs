@@ -197,7 +197,7 @@ impl Peer {
 
     /// Whether a group prefers it.
     pub fn is_home(&self, group: &Group) -> bool {
-        group.candidates.first() == Some(&self.node)
+        group.is_home(self.node)
     }
 
     /// How long it has to be there before a group goes back to it: the longer the more often it died.

@@ -30,8 +30,7 @@ impl Decider {
         if self.mine[g].own.keeps() {
             return Some(self.cluster.me);
         }
-        let group = &self.cluster.groups[g];
-        self.cluster.others().find(|n| self.peers[*n].entry(group).is_some_and(|e| e.mark.keeps()))
+        self.another(g, Mark::keeps)
     }
 
     /// How many groups a node has, or cannot get rid of.
