@@ -126,9 +126,13 @@ fn addresses(site: &Site, runs: usize, row: &mut impl FnMut(Row)) -> anyhow::Res
 fn overhead(site: &Site, runs: usize, row: &mut impl FnMut(Row)) -> anyhow::Result<()> {
     let ours = site.ours("status Nothing");
     let script = Line::new(site.dir.join("resource.d/Nothing"), "status");
-    let (with, alone) = in_turn(runs, &ours, &script, || Ok(()))?;
+    // A difference of two times that are nearly as long as it: more of them, and what any process costs here beside it.
+    let (with, alone) = in_turn(4 * runs, &ours, &script, || Ok(()))?;
+    let (_, floor) = in_turn(runs, &script, &Line::new("true", ""), || Ok(()))?;
     let added = with.iter().zip(&alone).map(|(a, b)| a.wall_ms - b.wall_ms).collect();
+    let floor = floor.iter().map(|c| c.wall_ms).collect();
     row(Row::new("what `run-resource status` adds to a script, wall, ms", Samples::new(added))
+        .beside("`true`, all of it", Samples::new(floor))
         .bound(Bound::Median(OVERHEAD_MS)));
     Ok(())
 }
