@@ -10,7 +10,7 @@ use crate::cli::event::Event;
 pub enum State {
     /// Not enough seen yet, or nothing that tells.
     #[default]
-    Unknown,
+    Unknown = 0,
     /// Healthy.
     Up,
     /// Down, confirmed.

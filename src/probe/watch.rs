@@ -1,5 +1,6 @@
 //! When to probe which target, and when enough is known: the plan behind `--every`, `--fall`, `--rise`, `--until`, `--for`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Verdict;
@@ -41,68 +42,89 @@ pub struct Plan {
     pub span: Option<Duration>,
 }
 
-/// The targets, what is thought of each and when each is due.
+/// The targets, what is thought of each and when each is due. Nothing here takes longer for more targets, but to begin.
 #[derive(Debug)]
 pub struct Watch {
     plan: Plan,
     started: Instant,
     targets: Vec<Target>,
+    /// The targets that are not under way, by when they are due.
+    agenda: BTreeSet<(Instant, usize)>,
+    /// How many targets are in each state, by its number.
+    states: [usize; 3],
+    /// One-shots without an answer.
+    open: usize,
 }
 
 #[derive(Debug)]
 struct Target {
     judge: Judge,
-    at: At,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum At {
-    Due(Instant),
-    /// Under way since.
-    Running(Instant),
+    /// Since when it is under way.
+    running: Option<Instant>,
     /// A one-shot that has its answer.
-    Done,
+    done: bool,
 }
 
 impl Watch {
     /// All targets are due at once.
     pub fn new(plan: Plan, targets: usize, now: Instant) -> Self {
-        let target = || Target { judge: Judge::new(plan.fall, plan.rise), at: At::Due(now) };
-        Self { plan, started: now, targets: (0..targets).map(|_| target()).collect() }
+        let target = || Target { judge: Judge::new(plan.fall, plan.rise), running: None, done: false };
+        Self {
+            plan,
+            started: now,
+            targets: (0..targets).map(|_| target()).collect(),
+            agenda: (0..targets).map(|n| (now, n)).collect(),
+            states: [targets, 0, 0],
+            open: targets,
+        }
     }
 
     /// The earliest time at which there is something to do: a probe to start, or the end of `--for`.
     pub fn next(&self) -> Option<Instant> {
-        let due = self.targets.iter().filter_map(|t| match t.at {
-            At::Due(at) => Some(at),
-            _ => None,
-        });
-        due.chain(self.plan.span.map(|d| self.started + d)).min()
+        let due = self.agenda.first().map(|(at, _)| *at);
+        due.into_iter().chain(self.plan.span.map(|d| self.started + d)).min()
     }
 
     /// The targets to probe now; each counts as under way until its result is recorded.
     pub fn start(&mut self, now: Instant) -> Vec<usize> {
+        self.start_some(now, usize::MAX)
+    }
+
+    /// The same, no more than `most`: the longest due first.
+    pub fn start_some(&mut self, now: Instant, most: usize) -> Vec<usize> {
         let mut begun = Vec::new();
-        for (n, target) in self.targets.iter_mut().enumerate() {
-            if matches!(target.at, At::Due(at) if at <= now) {
-                target.at = At::Running(now);
-                begun.push(n);
-            }
+        while begun.len() < most
+            && let Some((at, n)) = self.agenda.first().copied()
+            && at <= now
+        {
+            self.agenda.pop_first();
+            self.targets[n].running = Some(now);
+            begun.push(n);
         }
         begun
     }
 
     /// Takes the result of a target that was under way.
-    pub fn record(&mut self, target: usize, verdict: Verdict, now: Instant) -> Option<Change> {
-        let target = self.targets.get_mut(target)?;
+    pub fn record(&mut self, number: usize, verdict: Verdict, now: Instant) -> Option<Change> {
+        let target = self.targets.get_mut(number)?;
         let change = target.judge.record(verdict);
-        target.at = match (self.plan.every, &target.at) {
+        if let Some(Change { was, is }) = change {
+            self.states[was as usize] -= 1;
+            self.states[is as usize] += 1;
+        }
+        let since = target.running.take();
+        let due = match self.plan.every {
             // A probe that took longer than its period is followed at once; missed ones are not made up for.
-            (Some(every), At::Running(since)) => At::Due((*since + every).max(now)),
-            (Some(_), _) => At::Due(now),
-            (None, _) if target.judge.state() == State::Unknown && !target.judge.gave_up() => At::Due(now),
-            (None, _) => At::Done,
+            Some(every) => since.map_or(now, |since| (since + every).max(now)),
+            None if target.judge.state() == State::Unknown && !target.judge.gave_up() => now,
+            None => {
+                self.open -= usize::from(!std::mem::replace(&mut target.done, true));
+                return change;
+            }
         };
+        if since.is_some() {
+            self.agenda.insert((due, number));
+        }
         change
     }
 
@@ -125,11 +147,11 @@ impl Watch {
     /// The answer, once there is one: then the command ends.
     pub fn answer(&self, now: Instant) -> Option<Answer> {
         if let (Some(goal), Some(_)) = (self.plan.until, self.plan.every)
-            && self.targets.iter().all(|t| t.judge.state() == goal.state())
+            && self.states[goal.state() as usize] == self.targets.len()
         {
             return Some(Answer::Yes);
         }
-        if self.plan.every.is_none() && self.targets.iter().all(|t| t.at == At::Done) {
+        if self.plan.every.is_none() && self.open == 0 {
             return Some(Answer::all(self.targets.iter().map(|t| match t.judge.state() {
                 State::Up => Answer::Yes,
                 State::Down => Answer::No,
@@ -139,7 +161,7 @@ impl Watch {
         let over = self.plan.span.is_some_and(|d| now >= self.started + d);
         over.then(|| match self.plan.until {
             None => Answer::Yes,
-            Some(_) if self.targets.iter().all(|t| t.judge.state() != State::Unknown) => Answer::No,
+            Some(_) if self.states[State::Unknown as usize] == 0 => Answer::No,
             Some(_) => Answer::CannotTell,
         })
     }
