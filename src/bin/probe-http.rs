@@ -18,6 +18,7 @@ use takeover::cli::wait::{Signals, Waiter, stdout_gone};
 use takeover::cli::{self, Failure};
 use takeover::clock::Instant;
 use takeover::probe::Judgement;
+use takeover::probe::connection;
 use takeover::probe::egress::{Egress, Finder};
 use takeover::probe::http::{self, BODY_KEPT, Expectation, Outcome};
 use takeover::probe::judge::State;
@@ -203,7 +204,7 @@ impl<'a> Prober<'a> {
         let Ended { target, outcome, dialled, obstacle } = ended;
         let url = &self.args.urls[target];
         let mut judgement = obstacle.unwrap_or_else(|| http::judge(&self.expected, &outcome));
-        if http::rests_on_silence(&judgement)
+        if connection::rests_on_silence(&judgement)
             && let Some(obstacle) =
                 self.egress(http::zone(url).and_then(|(name, _)| zone_index(name)), &dialled).obstacle()
         {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use regex::bytes::Regex;
 
+use super::connection::{self, ours};
 use super::{Judgement, Verdict};
 use crate::cli::duration;
 use crate::cli::event::Event;
@@ -356,7 +357,7 @@ fn timed_out(outcome: &Outcome) -> Judgement {
             // Without a socket nothing was tried, whatever time it took.
             0 if outcome.address.is_none() => unknown(outcome),
             0 => Judgement::down("timeout-connect", format!("no connection{at} within {within}")),
-            errno => ours(errno).unwrap_or_else(|| unknown(outcome)),
+            errno => ours(Errno::from_raw(errno)).unwrap_or_else(|| unknown(outcome)),
         };
     }
     if outcome.secure && outcome.secured.is_none() {
@@ -370,19 +371,17 @@ fn timed_out(outcome: &Outcome) -> Judgement {
 
 fn not_connected(outcome: &Outcome) -> Judgement {
     if outcome.socket_errno != 0 {
-        return ours(outcome.socket_errno).unwrap_or_else(|| unknown(outcome));
+        return ours(Errno::from_raw(outcome.socket_errno)).unwrap_or_else(|| unknown(outcome));
     }
     if outcome.code == code::INTERFACE_FAILED {
         let cause = format!("the interface to leave by cannot be used: {}", outcome.message);
-        return ours(outcome.errno)
+        return ours(Errno::from_raw(outcome.errno))
             .filter(|j| j.reason == "not-permitted")
             .unwrap_or_else(|| Judgement::cannot_tell("interface", cause));
     }
     let at = outcome.address.map_or_else(String::new, |ip| format!(" by {ip}"));
     match Errno::from_raw(outcome.errno) {
-        Errno::ECONNREFUSED => {
-            Judgement::down("refused", format!("the connection was refused{at}: nothing listens there"))
-        }
+        Errno::ECONNREFUSED => connection::refused(&at),
         Errno::ETIMEDOUT => Judgement::down("timeout-connect", "the kernel gave up connecting"),
         _ => by_errno(outcome).unwrap_or_else(|| unknown(outcome)),
     }
@@ -392,30 +391,10 @@ fn not_connected(outcome: &Outcome) -> Judgement {
 fn by_errno(outcome: &Outcome) -> Option<Judgement> {
     let at = outcome.address.map_or_else(String::new, |ip| format!(" {ip}"));
     match Errno::from_raw(outcome.errno) {
-        Errno::ECONNRESET | Errno::EPIPE => Some(Judgement::down("reset", format!("the connection was reset by{at}"))),
-        Errno::EHOSTUNREACH => Some(Judgement::down("host-unreachable", format!("nobody on the link answers for{at}"))),
         // The kernel gave up on an established connection: nothing that we sent was acknowledged.
         Errno::ETIMEDOUT if outcome.connected.is_some() => Some(timed_out(outcome)),
-        _ => ours(outcome.errno),
+        errno => connection::broken(errno, &at),
     }
-}
-
-/// Errors that lie on this machine.
-fn ours(errno: i32) -> Option<Judgement> {
-    let errno = Errno::from_raw(errno);
-    let (reason, cause) = match errno {
-        Errno::ENETUNREACH => ("no-route", "this machine has no route there: ip route get ADDRESS"),
-        Errno::ENETDOWN => ("interface-down", "the interface there is down: ip link"),
-        Errno::EPERM | Errno::EACCES => {
-            ("not-permitted", "this machine does not let us connect: a firewall or a sandbox")
-        }
-        Errno::EMFILE | Errno::ENFILE => ("out-of-descriptors", "no file descriptor was left: raise ulimit -n"),
-        Errno::EADDRNOTAVAIL => ("no-local-address", "no local address or port was left to connect from"),
-        Errno::ENOMEM | Errno::ENOBUFS => ("out-of-memory", "the kernel had no memory left for the connection"),
-        Errno::EAFNOSUPPORT => ("no-local-address", "this machine has no address of that family"),
-        _ => return None,
-    };
-    Some(Judgement::cannot_tell(reason, format!("{cause} ({errno})")))
 }
 
 fn tls_failed(outcome: &Outcome, at: &str) -> Judgement {
@@ -436,12 +415,6 @@ fn unknown(outcome: &Outcome) -> Judgement {
     }
     cause.push(')');
     Judgement::cannot_tell("unknown", cause)
-}
-
-/// Whether a verdict rests on a silence that a cut on our side would explain as well.
-pub fn rests_on_silence(judgement: &Judgement) -> bool {
-    judgement.verdict == Verdict::Down
-        && (judgement.reason.starts_with("timeout-") || judgement.reason == "host-unreachable")
 }
 
 /// The event for one result.

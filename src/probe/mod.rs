@@ -2,6 +2,7 @@
 //!
 //! Pure but for two edges: [`icmp_socket`] and the threads of [`lookup`]. libcurl lives in the `transfer` crate.
 
+pub mod connection;
 pub mod egress;
 pub mod http;
 pub mod icmp;
@@ -9,6 +10,7 @@ pub mod icmp_socket;
 pub mod judge;
 pub mod lookup;
 pub mod ping;
+pub mod tcp;
 pub mod watch;
 
 use crate::cli::event::Event;

@@ -4,6 +4,7 @@ use nix::libc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::probe::connection::rests_on_silence;
 use crate::probe::egress::Egress;
 
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,0 +1,162 @@
+//! The services that are known by name: their ports, what proves that they work, and how it is asked.
+
+use regex::bytes::Regex;
+
+use super::dialogue::{Dialogue, Step, Text};
+
+/// A service by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "lower")]
+pub enum Service {
+    /// Connects, and follows --expect and --send
+    #[default]
+    Tcp,
+    /// The greeting 220
+    Ftp,
+    /// The greeting 220
+    Smtp,
+    /// The greeting 220, on port 587
+    Submission,
+    /// The greeting +OK, and the login with --user
+    Pop,
+    /// The same over TLS
+    Pops,
+    /// The greeting OK or PREAUTH, and the login with --user
+    Imap,
+    /// The same over TLS
+    Imaps,
+    /// The greeting 200 or 201
+    Nntp,
+    /// An answer of class 100 or 200 to OPTIONS
+    Sip,
+}
+
+/// How packets go there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// A connection.
+    Tcp,
+    /// Datagrams, asked up to three times.
+    Udp,
+}
+
+impl Service {
+    /// Its port; none where there is no usual one.
+    pub const fn port(self) -> Option<u16> {
+        Some(match self {
+            Self::Tcp => return None,
+            Self::Ftp => 21,
+            Self::Smtp => 25,
+            Self::Submission => 587,
+            Self::Pop => 110,
+            Self::Pops => 995,
+            Self::Imap => 143,
+            Self::Imaps => 993,
+            Self::Nntp => 119,
+            Self::Sip => 5060,
+        })
+    }
+
+    /// Whether it begins with a TLS handshake.
+    pub const fn secure(self) -> bool {
+        matches!(self, Self::Pops | Self::Imaps)
+    }
+
+    /// How it is reached where nothing else is said.
+    pub const fn transport(self) -> Transport {
+        Transport::Tcp
+    }
+
+    /// Whether it can be asked by datagrams.
+    pub const fn has_datagrams(self) -> bool {
+        matches!(self, Self::Tcp | Self::Sip)
+    }
+}
+
+/// What a dialogue needs to know beside the service.
+#[derive(Clone, Debug, Default)]
+pub struct Parameters {
+    /// The steps that the caller gave.
+    pub steps: Vec<Step>,
+    /// A name to look up, a query, a text that the service understands.
+    pub request: Option<String>,
+    /// What the answer to it has to hold.
+    pub receive: Option<Regex>,
+    /// Whom to log in.
+    pub user: Option<String>,
+    /// With what.
+    pub password: Option<String>,
+    /// Into which database.
+    pub database: Option<String>,
+    /// What a RADIUS server and its clients share.
+    pub secret: Option<String>,
+}
+
+/// The dialogue for one probe. `nonce` is random: whatever has to be different each time comes of it.
+pub fn dialogue(service: Service, transport: Transport, with: &Parameters, nonce: [u8; 16]) -> Box<dyn Dialogue> {
+    let text = |steps: Vec<Step>, parting| -> Box<dyn Dialogue> { Box::new(Text::new(steps, parting)) };
+    match service {
+        Service::Tcp => text(with.steps.clone(), b""),
+        Service::Ftp | Service::Smtp | Service::Submission => text(lines(&["^220[ -]"]), b"QUIT\r\n"),
+        Service::Nntp => text(lines(&["^20[01][ \r]"]), b"QUIT\r\n"),
+        Service::Pop | Service::Pops => text(pop(with), b"QUIT\r\n"),
+        Service::Imap | Service::Imaps => text(imap(with), b"z LOGOUT\r\n"),
+        Service::Sip => text(sip(with, transport, nonce), b""),
+    }
+}
+
+/// A pattern of our own.
+fn pattern(text: &str) -> Option<Regex> {
+    Regex::new(text).ok()
+}
+
+fn line(text: &str) -> Option<Step> {
+    Some(Step::Line(None, pattern(text)?))
+}
+
+fn lines(patterns: &[&str]) -> Vec<Step> {
+    patterns.iter().filter_map(|p| line(p)).collect()
+}
+
+/// RFC 1939.
+fn pop(with: &Parameters) -> Vec<Step> {
+    let mut steps = lines(&["^\\+OK"]);
+    if let Some(user) = &with.user {
+        let password = with.password.as_deref().unwrap_or_default();
+        for words in [format!("USER {user}\r\n"), format!("PASS {password}\r\n")] {
+            steps.push(Step::Say(words.into_bytes()));
+            steps.extend(line("^\\+OK"));
+        }
+    }
+    steps
+}
+
+/// RFC 3501.
+fn imap(with: &Parameters) -> Vec<Step> {
+    let mut steps = lines(&["^\\* (?i:OK|PREAUTH)"]);
+    if let Some(user) = &with.user {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let password = with.password.as_deref().unwrap_or_default();
+        steps.push(Step::Say(format!("a LOGIN {} {}\r\n", quoted(user), quoted(password)).into_bytes()));
+        steps.extend(pattern("^a (?i:OK)").map(|p| Step::Line(Some("a "), p)));
+    }
+    steps
+}
+
+/// OPTIONS of RFC 3261, to which every server has to answer.
+fn sip(with: &Parameters, transport: Transport, nonce: [u8; 16]) -> Vec<Step> {
+    let unique: String = nonce.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let user = with.user.as_deref().unwrap_or("takeover");
+    let via = match transport {
+        Transport::Tcp => "TCP",
+        Transport::Udp => "UDP",
+    };
+    let to = with.request.clone().unwrap_or_else(|| format!("sip:{user}@localhost"));
+    let request = format!(
+        "OPTIONS {to} SIP/2.0\r\nVia: SIP/2.0/{via} localhost;rport;branch=z9hG4bK{unique}\r\nMax-Forwards: 70\r\n\
+         From: <sip:{user}@localhost>;tag={unique}\r\nTo: <{to}>\r\nCall-ID: {unique}\r\nCSeq: 1 OPTIONS\r\n\
+         Contact: <sip:{user}@localhost>\r\nAccept: application/sdp\r\nContent-Length: 0\r\n\r\n"
+    );
+    let answer = pattern("^SIP/2\\.0 [12]\\d\\d ").map(|p| Step::Line(Some("SIP/2.0 "), p));
+    std::iter::once(Step::Say(request.into_bytes())).chain(answer).collect()
+}
