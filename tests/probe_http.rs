@@ -16,21 +16,12 @@ use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-const PROBE: &str = env!("CARGO_BIN_EXE_probe-http");
+#[path = "support/server.rs"]
+mod server;
 
-/// A server whose every connection is handled by `answer` in a thread of its own; lives as long as the test.
-fn serve(answer: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let answer = Arc::new(answer);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = Arc::clone(&answer);
-            thread::spawn(move || answer(stream));
-        }
-    });
-    address
-}
+use server::serve;
+
+const PROBE: &str = env!("CARGO_BIN_EXE_probe-http");
 
 /// Reads the head of a request.
 fn request(stream: &TcpStream) -> Vec<String> {
@@ -221,35 +212,10 @@ impl Drop for Guard {
 
 #[test]
 fn certificates() {
-    let dir = std::env::temp_dir().join(format!("probe-http-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let made = Command::new("sh")
-        .arg("-ec")
-        .arg(
-            "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=Test-CA
-             openssl req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr -subj /CN=localhost
-             printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n' > ext
-             openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out leaf.pem -days 2 -extfile ext",
-        )
-        .current_dir(&dir)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = Command::new("openssl")
-        .args(["s_server", "-quiet", "-www", "-cert", "leaf.pem", "-key", "leaf.key", "-accept", &port.to_string()])
-        .current_dir(&dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let server = Guard(server.unwrap());
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        thread::yield_now();
-    }
+    let site = server::certified("probe-http");
+    let port = site.port;
     let target = format!("https://127.0.0.1:{port}/");
-    let ca = dir.join("ca.pem");
-    let ca = ca.to_str().unwrap();
+    let ca = &site.path("ca.pem");
     let by_name = format!("other.example:{port}:127.0.0.1");
     let got = [
         verdict(&["--timeout=20s", "--cacert", ca, &target]),
@@ -257,8 +223,6 @@ fn certificates() {
         verdict(&["--timeout=20s", "--cacert", "/etc/ssl/certs/ca-certificates.crt", &target]),
         verdict(&["--timeout=20s", "--cacert", ca, "--resolve", &by_name, &format!("https://other.example:{port}/")]),
     ];
-    drop(server);
-    let _ = std::fs::remove_dir_all(&dir);
     assert_eq!(got, [up(), up(), untold("certificate"), untold("certificate")]);
 }
 

@@ -17,6 +17,7 @@ pub mod hb_send;
 pub mod manual;
 pub mod probe_http;
 pub mod probe_ping;
+pub mod probe_tcp;
 pub mod run_resource;
 pub mod vip_drop;
 pub mod vip_take;

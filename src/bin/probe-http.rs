@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use takeover::probe::egress::{Egress, Finder};
 use takeover::probe::http::{self, BODY_KEPT, Expectation, Outcome};
 use takeover::probe::judge::State;
 use takeover::probe::lookup::zone_index;
+use takeover::probe::trust;
 use takeover::probe::watch::Watch;
 use takeover_transfer::{Refused, Request, Transfers, Trust};
 
@@ -32,9 +33,6 @@ const IN_FLIGHT: usize = 1000;
 const IN_FLIGHT_TLS: usize = 100;
 /// Probes started between two turns of the loop: a turn that takes long makes every time that is measured too long.
 const AT_ONCE: usize = 32;
-/// Where systems keep the certificates that they trust.
-const BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
-
 fn main() -> ExitCode {
     cli::main(run)
 }
@@ -122,7 +120,7 @@ impl<'a> Prober<'a> {
         Self {
             args,
             expected: Expectation { statuses: args.expect.clone(), body: args.body.clone() },
-            bundle: bundle(args),
+            bundle: trust::bundle(args.cacert.as_deref()),
             transfers: Transfers::new(),
             queue: VecDeque::new(),
             room: room(args),
@@ -266,15 +264,6 @@ fn broken(refused: Refused) -> Failure {
         message: format!("libcurl failed: {message} ({code})"),
         hint: None,
     }
-}
-
-/// The certificates to trust. A file that is not there is found out by libcurl, and told with the first probe over TLS.
-fn bundle(args: &ProbeHttp) -> PathBuf {
-    let named = args.cacert.clone().or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
-    named.unwrap_or_else(|| {
-        let there = BUNDLES.iter().map(Path::new).find(|path| path.exists());
-        there.unwrap_or(Path::new(BUNDLES[0])).to_owned()
-    })
 }
 
 /// How many probes may be under way. Each may hold two sockets, one for either family, and some are kept for the rest.

@@ -11,6 +11,7 @@ pub mod event;
 pub mod exit;
 pub mod fields;
 pub mod lines;
+pub mod objects;
 pub mod output;
 pub mod realtime;
 pub mod vocabulary;

@@ -11,6 +11,7 @@ pub mod judge;
 pub mod lookup;
 pub mod ping;
 pub mod tcp;
+pub mod trust;
 pub mod watch;
 
 use crate::cli::event::Event;

@@ -5,49 +5,23 @@ use std::io::Read;
 use serde_json::Value;
 
 use super::spec::Resource;
-use crate::cli::Failure;
-use crate::cli::exit::Fault;
+use crate::cli::{Failure, objects};
 
-/// The most that is read, in bytes.
-const LARGEST: u64 = 4 << 20;
+const EXAMPLE: &str = "as in: ha-conf haresources | run-resource status -";
 
 /// Reads all resources of all groups, in their order.
 ///
 /// # Errors
-/// For a line that is no such object, for one that is the error of whoever printed it, and where there is no line at all:
-/// a command that failed in front of us must not make a success of nothing.
+/// Those of [`objects::read`], and an object that is no group of resources.
 pub fn groups(input: impl Read) -> Result<Vec<Resource>, Failure> {
     let mut resources = Vec::new();
-    let mut lines = 0;
-    let mut text = String::new();
-    input.take(LARGEST + 1).read_to_string(&mut text).map_err(|e| Failure::io("cannot read stdin", &e))?;
-    if text.len() as u64 > LARGEST {
-        return Err(wrong(format!("stdin is larger than {} MiB", LARGEST >> 20)));
+    for (number, object) in objects::read(input, EXAMPLE)? {
+        group(number, &object, &mut resources)?;
     }
-    for line in text.lines() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        lines += 1;
-        group(lines, line, &mut resources)?;
-    }
-    match lines {
-        0 => Err(wrong("stdin has no resources".to_owned())),
-        _ => Ok(resources),
-    }
+    Ok(resources)
 }
 
-fn group(number: usize, line: &str, resources: &mut Vec<Resource>) -> Result<(), Failure> {
-    let object: Value = serde_json::from_str(line).unwrap_or_default();
-    if object["event"] == "error" {
-        let message = object["message"].as_str().unwrap_or("an error");
-        return Err(Failure {
-            fault: Fault::Configuration,
-            code: "input-error",
-            message: format!("line {number} of stdin tells of an error: {message}"),
-            hint: object["hint"].as_str().map(str::to_owned),
-        });
-    }
+fn group(number: usize, object: &Value, resources: &mut Vec<Resource>) -> Result<(), Failure> {
     let Some(all) = object["resources"].as_array() else {
         return Err(wrong(format!("line {number} of stdin is no group of resources")));
     };
@@ -64,12 +38,13 @@ fn group(number: usize, line: &str, resources: &mut Vec<Resource>) -> Result<(),
 }
 
 fn wrong(message: String) -> Failure {
-    Failure::usage(message, "as in: ha-conf haresources | run-resource status -")
+    Failure::usage(message, EXAMPLE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::exit::Fault;
 
     fn read(text: &str) -> Result<Vec<String>, (Fault, String)> {
         let specs = |all: Vec<Resource>| all.into_iter().map(|r| r.spec).collect();
@@ -81,14 +56,6 @@ mod tests {
         let text = "{\"event\":\"group\",\"resources\":[{\"spec\":\"10.0.0.3\",\"class\":\"heartbeat\"},{\"spec\":\"httpd\"}]}\n\n\
                     {\"resources\":[{\"spec\":\"lsb:x\"}]}";
         assert_eq!(read(text), Ok(vec!["10.0.0.3".into(), "httpd".into(), "lsb:x".into()]));
-    }
-
-    #[test]
-    fn what_is_cut_off_is_not_half_done() {
-        let line = "{\"resources\":[{\"spec\":\"a\"}]}\n";
-        let most = "\n".repeat(LARGEST as usize - line.len()) + line;
-        assert_eq!(read(&most), Ok(vec!["a".into()]));
-        assert_eq!(read(&(most + "\n")).map_err(|(fault, _)| fault), Err(Fault::Usage));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::path::Path;
 use takeover::args::manual::Manual;
 use takeover::args::{
     fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, ha_status, hb_listen, hb_send, probe_http, probe_ping,
-    run_resource, vip_drop, vip_take, vip_who,
+    probe_tcp, run_resource, vip_drop, vip_take, vip_who,
 };
 use takeover::cli::Tool;
 
@@ -61,6 +61,7 @@ pub fn commands() -> Vec<Command> {
         command::<hb_send::HbSend>(8, &hb_send::MANUAL),
         command::<probe_http::ProbeHttp>(1, &probe_http::MANUAL),
         command::<probe_ping::ProbePing>(1, &probe_ping::MANUAL),
+        command::<probe_tcp::ProbeTcp>(1, &probe_tcp::MANUAL),
         command::<run_resource::RunResource>(8, &run_resource::MANUAL),
         command::<vip_drop::VipDrop>(8, &vip_drop::MANUAL),
         command::<vip_take::VipTake>(8, &vip_take::MANUAL),
