@@ -15,6 +15,7 @@ pub mod ha_status;
 pub mod hb_listen;
 pub mod hb_send;
 pub mod manual;
+pub mod probe_ftp;
 pub mod probe_http;
 pub mod probe_ping;
 pub mod probe_tcp;
