@@ -316,7 +316,7 @@ pub fn await_address(ip: IpAddr) -> anyhow::Result<()> {
     println!("{{\"looks\":true}}");
     std::io::stdout().flush()?;
     while !address::list(&mut netlink, ip)?.iter().any(|assigned| assigned.address.ip == ip) {
-        sleep(Duration::from_millis(3));
+        sleep(Duration::from_millis(10));
     }
     println!("{{\"there\":true}}");
     Ok(())
