@@ -26,6 +26,10 @@ pub fn judge(named: bool, body: Option<&Regex>, outcome: &Outcome) -> Judgement 
         code::REMOTE_ACCESS_DENIED | code::REMOTE_FILE_NOT_FOUND => {
             Some(Judgement::down("not-found", format!("the server{at} has no such folder or file{said}: {message}")))
         }
+        // libcurl calls this answer a time-out wherever it comes.
+        code::OPERATION_TIMEDOUT if outcome.status == Some(421) => {
+            Some(Judgement::down("unavailable", format!("the server{at} serves nobody now{said}")))
+        }
         code::UNSUPPORTED_PROTOCOL | code::WEIRD_SERVER_REPLY => match outcome.status {
             // The greeting was a refusal.
             Some(status @ 400..) => {
@@ -64,6 +68,7 @@ mod tests {
             (true, of(code::LOGIN_DENIED, Some(530)), Verdict::CannotTell, "login-denied"),
             (true, of(code::LOGIN_DENIED, Some(421)), Verdict::Down, "unavailable"),
             (true, of(code::WEIRD_SERVER_REPLY, Some(421)), Verdict::Down, "unavailable"),
+            (true, of(code::OPERATION_TIMEDOUT, Some(421)), Verdict::Down, "unavailable"),
             (true, of(code::WEIRD_SERVER_REPLY, None), Verdict::Down, "not-ftp"),
             (true, of(code::REMOTE_FILE_NOT_FOUND, Some(550)), Verdict::Down, "not-found"),
             (true, of(13, Some(500)), Verdict::Down, "no-data"),

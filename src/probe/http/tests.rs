@@ -1,9 +1,11 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use nix::libc;
 use proptest::prelude::*;
 
 use super::super::Verdict;
+use super::super::transfer::event;
 use super::*;
 use crate::probe::connection::rests_on_silence;
 use crate::probe::egress::Egress;
