@@ -8,6 +8,8 @@ pub mod mysql;
 pub mod pgsql;
 pub mod radius;
 mod scram;
+#[cfg(test)]
+mod tests;
 mod verdicts;
 
 use regex::bytes::Regex;

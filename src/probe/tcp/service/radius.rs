@@ -30,7 +30,9 @@ const SIGNATURE_AT: usize = HEAD + 2;
 /// A login by PAP. `heard` has to hold one datagram at a time.
 #[derive(Clone, Debug)]
 pub struct Access {
+    /// None where it cannot be said.
     request: Option<Vec<u8>>,
+    said: bool,
     identifier: u8,
     authenticator: [u8; 16],
     secret: Vec<u8>,
@@ -48,14 +50,8 @@ impl Access {
         // Of the two only the authenticator has to be unpredictable; the identifier tells our own requests apart.
         let identifier = nonce.iter().fold(0, |sum, byte| sum ^ byte);
         let request = request(identifier, nonce, user.as_bytes(), password.as_bytes(), &secret);
-        Self { request, identifier, authenticator: nonce, secret, named: with.user.is_some(), ignored: false }
-            .or_unsayable()
-    }
-
-    fn or_unsayable(mut self) -> Self {
-        // An empty request stands for one that cannot be said.
-        self.request.get_or_insert_default();
-        self
+        let named = with.user.is_some();
+        Self { request, said: false, identifier, authenticator: nonce, secret, named, ignored: false }
     }
 
     /// What an answer to our request says; None where it is none, or is not signed with our secret.
@@ -96,13 +92,9 @@ impl Access {
 
 impl Dialogue for Access {
     fn next(&mut self, heard: &mut Vec<u8>) -> Turn {
-        match self.request.take() {
-            Some(request) if request.is_empty() => {
-                let cause = "a user of up to 253 bytes and a password of up to 128 fit in a request";
-                return Turn::known(Judgement::cannot_tell("wrong-request", cause));
-            }
-            Some(request) => return Turn::Say(request),
-            None => {}
+        if !self.said {
+            self.said = true;
+            return self.request.take().map_or_else(unsayable, Turn::Say);
         }
         if heard.is_empty() {
             return Turn::Listen;
@@ -118,9 +110,14 @@ impl Dialogue for Access {
         if self.ignored {
             "an answer signed with our secret (one that was not is ignored: see --secret)"
         } else {
-            "its answer, which it owes only to clients that it knows"
+            "its answer, which only clients get whose address and --secret it knows"
         }
     }
+}
+
+fn unsayable() -> Turn {
+    let cause = "a user of 1 to 253 bytes and a password of up to 128 fit in a request";
+    Turn::known(Judgement::cannot_tell("wrong-request", cause))
 }
 
 /// Where each attribute's value begins, its type, and the value; up to the first that is cut.
