@@ -170,16 +170,23 @@ pub const MANUAL: Manual = Manual {
          something; both may stand several times, and are gone through in their order. With --service it speaks as the service \
          does, and takes leave in its words.",
         "What each service shows: ftp, smtp, submission, nntp: the greeting. pop, pops, imap, imaps: the greeting; with --user the \
-         login. sip: an answer to OPTIONS.",
+         login. sip: an answer to OPTIONS. dns: an answer to a query for the name in --request, which may end with a type (\
+         \"www.example.org AAAA\"), and whose data --receive has to match; without a name any answer that is no failure. mysql, pgsql: the \
+         whole login and with --request a query of which one row, matching --receive, has to come; without --user that the server \
+         asks or refuses somebody shows that it works, and never counts as a broken connection. ldap, ldaps: the bind. radius: the \
+         login of --user with --secret-file, over UDP; without --user any answer.",
+        "http and https are those of probe-http(1), files over FTP those of probe-ftp(1).",
         "A target on stdin is a JSON object a line: address (as an operand; the only one that has to be there), target (its name in \
          events), service, udp, tls, server_name, dialogue (a list of {\"expect\":REGEX} and {\"send\":TEXT}), request, receive, \
          user, password, database, secret, timeout_ms. What it leaves out is as the flags say; all lines are read before the first \
          probe. So one process watches thousands.",
         "A definite no is what the target did, or a silence that can only be its own: refused, reset, closed, host-unreachable, \
-         timeout-connect, timeout-tls, timeout-answer, wrong-answer, tls. What may lie on this side cannot tell: lookup-failed, \
+         timeout-connect, timeout-tls, timeout-answer, wrong-answer, busy (too many connections), not-ready (it starts or stops), tls. \
+         What may lie on this side cannot tell: lookup-failed, \
          lookup-timeout, lookup-slow, no-route, not-permitted, out-of-descriptors, no-local-address, out-of-memory, not-probeable, \
          no-interface, interface-down, no-carrier, egress-unknown, ca-bundle, certificate, tls-incompatible, answer-too-long, \
-         stalled (this process was not run for half of the time-out), unknown.",
+         truncated (a datagram), login-denied (somebody named was refused: that may be a password that was changed), \
+         login-unsupported, needs-tls, wrong-request, stalled (this process was not run for half of the time-out), unknown.",
         "The first address of a name is probed; names are looked up anew for each probe. Datagrams are sent up to three times, a \
          quarter of the time-out apart. Of what a service says 64 KiB are kept.",
         "A password or a secret stands in a file, or on stdin: never on a command line, which everybody can read.",
@@ -201,6 +208,11 @@ pub const MANUAL: Manual = Manual {
             "echo '{\"target\":\"mx\",\"address\":\"192.0.2.25\",\"service\":\"smtp\"}' | probe-tcp -",
             "Targets from another command.",
         ),
+        (
+            "probe-tcp --service mysql --user check --password-file /etc/takeover/db --request 'select 1' db1",
+            "A whole login and a query.",
+        ),
+        ("probe-tcp --service dns --udp --request www.example.org 192.0.2.53", "Ask a name server."),
         ("probe-tcp --exit-style mon -p 25 mail1 mail2", "Serve as a monitor of mon."),
     ],
     see_also: &["probe-http(1)", "probe-ping(1)", "ha-events(7)", "takeover(7)"],

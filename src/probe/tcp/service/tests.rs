@@ -101,7 +101,7 @@ const CASES: [Case; 15] = [
         Service::Ldap,
         Transport::Tcp,
         &[("user", ADMIN), ("password", "no")],
-        (CannotTell, "not-permitted"),
+        (CannotTell, "login-denied"),
         "result 49",
     ),
     (
@@ -266,9 +266,9 @@ fn mysql_in_place_of_a_greeting() {
 fn mysql_errors_with_and_without_a_user() {
     let greeting = mysql_8(b"abcdefghijklmnopqrst");
     for (code, nobody, somebody) in [
-        (1045, (Up, "ok"), (CannotTell, "not-permitted")),
+        (1045, (Up, "ok"), (CannotTell, "login-denied")),
         (1049, (Up, "ok"), (Down, "wrong-answer")),
-        (3159, (Up, "ok"), (CannotTell, "not-permitted")),
+        (3159, (Up, "ok"), (CannotTell, "login-denied")),
         (1040, (Down, "busy"), (Down, "busy")),
         (1053, (Down, "not-ready"), (Down, "not-ready")),
         (9999, (CannotTell, "unknown"), (CannotTell, "unknown")),
@@ -313,8 +313,8 @@ fn pgsql_error(state: &str) -> Vec<u8> {
 #[test]
 fn pgsql_errors_with_and_without_a_user() {
     for (state, nobody, somebody) in [
-        ("28P01", (Up, "ok"), (CannotTell, "not-permitted")),
-        ("28000", (Up, "ok"), (CannotTell, "not-permitted")),
+        ("28P01", (Up, "ok"), (CannotTell, "login-denied")),
+        ("28000", (Up, "ok"), (CannotTell, "login-denied")),
         ("3D000", (Up, "ok"), (CannotTell, "wrong-request")),
         ("53300", (Down, "busy"), (Down, "busy")),
         ("57P03", (Down, "not-ready"), (Down, "not-ready")),
@@ -366,7 +366,7 @@ fn ldap_answers() {
     for (code, nobody, somebody) in [
         (0, (Up, "ok"), (Up, "ok")),
         (1, (Down, "not-ready"), (Down, "not-ready")),
-        (48, (Up, "ok"), (CannotTell, "not-permitted")),
+        (48, (Up, "ok"), (CannotTell, "login-denied")),
         (51, (Down, "busy"), (Down, "busy")),
         (52, (Down, "not-ready"), (Down, "not-ready")),
     ] {
@@ -430,7 +430,7 @@ fn radius_answers() {
     let named = [("secret", "s"), ("user", "u")];
     for (code, nobody, somebody) in [
         (2, Some((Up, "ok")), Some((Up, "ok"))),
-        (3, Some((Up, "ok")), Some((CannotTell, "not-permitted"))),
+        (3, Some((Up, "ok")), Some((CannotTell, "login-denied"))),
         (11, Some((Up, "ok")), Some((Up, "ok"))),
         (5, None, None),
     ] {

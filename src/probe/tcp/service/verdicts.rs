@@ -17,7 +17,7 @@ pub(super) const NOBODY: &str = "takeover_probe";
 /// service in one moment, while every one of them works.
 pub(super) fn not_permitted(said: &str) -> Judgement {
     Judgement::cannot_tell(
-        "not-permitted",
+        "login-denied",
         format!("the server works, but does not let this user in, or do that: {said}: see --user"),
     )
 }
