@@ -82,35 +82,39 @@ impl Pen {
                     "{{\"tool\":\"ha-decide\",\"event\":\"note\",\"cause\":\"{} lines were lost\"}}\n",
                     self.lost
                 );
-                if self.file.write_all(words.as_bytes()).is_err() {
+                if self.append(words.as_bytes()).is_err() {
                     self.lost += 1;
                     continue;
                 }
                 self.lost = 0;
             }
-            match self.file.write_all(&line) {
-                Ok(()) => self.length += line.len() as u64,
-                Err(error) => {
-                    if self.lost == 0 {
-                        eprint_line(&format!(
-                            "ha-decide: {}: {error}: lines of the journal are lost",
-                            self.path.display()
-                        ));
-                    }
-                    self.lost += 1;
+            if let Err(error) = self.append(&line) {
+                if self.lost == 0 {
+                    eprint_line(&format!("ha-decide: {}: {error}: lines of the journal are lost", self.path.display()));
                 }
+                self.lost += 1;
             }
         }
+    }
+
+    /// A line whole or not at all: the last room of a disk may take half of it.
+    fn append(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let written = self.file.write_all(line);
+        match written {
+            Ok(()) => self.length += line.len() as u64,
+            Err(_) => self.file.set_len(self.length)?,
+        }
+        written
     }
 
     /// A new file; the old one stays beside it, in place of the one before.
     fn turn(&mut self) {
         let mut old = self.path.clone().into_os_string();
         old.push(".1");
-        if fs::rename(&self.path, &old).is_ok()
-            && let Ok(file) = append(&self.path)
-        {
-            (self.file, self.length) = (file, 0);
+        let _ = fs::rename(&self.path, &old); // an earlier turn may have come that far
+        if let Ok(file) = append(&self.path) {
+            self.length = file.metadata().map_or(0, |m| m.len());
+            self.file = file;
         }
     }
 }
