@@ -6,6 +6,7 @@
 mod cluster;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -133,6 +134,9 @@ fn a_full_disk_costs_lines_and_nothing_else() {
     run(&mut a, &mut b);
     let fill = a.within("state/fill");
     assert!(fs::write(&fill, vec![0; 1 << 20]).is_err(), "it is full");
+    // Nor in what the last page of the log has left.
+    let mut log = fs::File::options().append(true).open(a.within("state/log")).unwrap();
+    assert!(log.write_all(&[b'\n'; 8192]).is_err());
     let count = |words: &str| a.log().matches(words).count();
     eventually("the journal has no room", || count("lines of the journal are lost") == 1);
     // Everything goes on, also a part that is started again.

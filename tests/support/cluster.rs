@@ -8,7 +8,7 @@
 pub mod hosts;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hosts::{eventually, has};
@@ -95,7 +95,10 @@ impl<'a> Node<'a> {
 
     /// What ha-status says of it for a person.
     pub fn status(&self) -> String {
-        let output = self.host.tool("ha-status").args(["--human", "--run-dir", &self.path("run")]).output().unwrap();
+        let pid = self.pid("/ha-node ").expect("it runs").to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-a", "--"]).arg(tool("ha-status")).args(["--human", "--run-dir", &self.path("run")]);
+        let output = command.output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
