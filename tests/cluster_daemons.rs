@@ -31,8 +31,11 @@ impl Site {
         }
         fs::write(folder.path("lease"), vec![0; 65536]).unwrap();
         fs::write(folder.path("srv/index.html"), "not from the disk").unwrap();
-        let fill =
-            format!("mount -t ext4 {0} {1} && echo from the disk >{1}/index.html", disk.dev(), folder.path("fill"));
+        let fill = format!(
+            "mount -t ext4 {0} {1} && echo from the disk, and nowhere else >{1}/index.html",
+            disk.dev(),
+            folder.path("fill")
+        );
         let status = std::process::Command::new("unshare").args(["-m", "sh", "-c", &fill]).status().unwrap();
         assert!(status.success());
         let module = |name: &str| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n");
@@ -71,7 +74,7 @@ impl Site {
 /// What the client gets: the page from the disk.
 fn served(client: Host) -> bool {
     let mut probe = client.tool("probe-http");
-    probe.args(["--timeout", "1s", "--body", "^from the disk$", &format!("http://{VIP}/")]);
+    probe.args(["--timeout", "1s", "--body", "from the disk, and nowhere else", &format!("http://{VIP}/")]);
     probe.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
 }
 
