@@ -22,7 +22,7 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("takeover-demo-{name}-{}", std::process::id()));
         fs::create_dir_all(path.join("tmp")).unwrap();
         for open in [&path, &path.join("tmp")] {
-            fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+            fs::set_permissions(open, fs::Permissions::from_mode(0o1777)).unwrap();
         }
         Self(path)
     }

@@ -16,6 +16,7 @@ else
     mkdir "$disk" || exit 70
 fi
 { mkfifo "$work/orders" && exec 7<>"$work/orders"; } || fail 70 "cannot make a pipe"
+: >"$work/cable.log"
 lab-serial "$work/cable" <"$work/orders" >"$work/cable.log" 2>&1 &
 cable=$!
 trap 'kill "$cable"; "$lab" down "$work/lab"; rm -rf "$work"' EXIT
