@@ -4,191 +4,17 @@
 //! the addresses in it, live on.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "support/hosts.rs"]
-mod hosts;
-mod support;
+#[path = "support/cluster.rs"]
+mod cluster;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use hosts::{eventually, has};
+use cluster::hosts::eventually;
+use cluster::{Node, TIMES, VIP, flagged, holders, pair, pair_with, settled, signal, support_mode, two};
 use serde_json::Value;
 use takeover_lab::serial::{Cable, End};
-use takeover_lab::{Child, Cut, Host, Lab, Signal, tool};
-
-/// The times of these clusters: short, but long enough for a machine that runs several tests.
-const TIMES: &str = "keepalive 100ms\ndeadtime 800ms\ninitdead 2\nudpport 694\n";
-const VIP: &str = "10.9.0.100";
-
-/// One node: its folders, its host, and its processes while it runs.
-struct Node<'a> {
-    name: String,
-    host: Host<'a>,
-    dir: PathBuf,
-    child: Option<Child>,
-}
-
-impl<'a> Node<'a> {
-    fn new(lab: &'a Lab, name: &str, ha_cf: &str, haresources: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("cluster-test-{}-{n}-{name}", std::process::id()));
-        let ha_d = dir.join("ha.d");
-        std::fs::create_dir_all(ha_d.join("resource.d")).unwrap();
-        std::fs::write(ha_d.join("ha.cf"), format!("{TIMES}{ha_cf}")).unwrap();
-        std::fs::write(ha_d.join("haresources"), haresources).unwrap();
-        let keys = ha_d.join("authkeys");
-        std::fs::write(&keys, "auth 1\n1 sha1 secret\n").unwrap();
-        support_mode(&keys, 0o600);
-        Self { name: name.to_owned(), host: lab.host(name), dir, child: None }
-    }
-
-    /// A resource script of the node's own, that does what `text` says on start, stop and status.
-    fn script(&self, name: &str, text: &str) {
-        let path = self.dir.join("ha.d/resource.d").join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        support_mode(&path, 0o755);
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.join(name).display().to_string()
-    }
-
-    fn start(&mut self) {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
-        let bin = tool("ha-decide").parent().unwrap().to_owned();
-        let path = format!("{}:{}:{}", bin.display(), scripts.display(), std::env::var("PATH").unwrap());
-        let mut command = self.host.command("unshare");
-        command
-            .args(["-pfm", "--mount-proc", "--propagation", "slave", "--kill-child", "ha-node"])
-            .args(["--ha-d", &self.path("ha.d"), "--node", &self.name, "--run-dir", &self.path("run")])
-            .args(["--state-dir", &self.path("state"), "--timeout", "10s"])
-            .env("PATH", path)
-            .env("TAKEOVER_RESOURCE_D", scripts.join("resource.d"))
-            .env("TAKEOVER_LOCKS", self.path("locks"));
-        self.child = Some(Child::spawn(command));
-    }
-
-    /// Every process of it dies at once; its kernel lives.
-    fn kill(&mut self) {
-        self.child.take().unwrap().kill();
-    }
-
-    /// The polite leave; the shell is the first process of its namespace, a child of unshare.
-    fn leave(&mut self) {
-        let pid = self.pid("/ha-node ").expect("it runs");
-        signal(pid, Signal::SIGTERM);
-        let status = self.child.take().unwrap().wait(hosts::LONG);
-        assert_eq!(status, 0, "{}", self.log());
-    }
-
-    /// Stops being a node without another word.
-    fn end(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill();
-        }
-    }
-
-    /// A process of the node by the beginning of its command line.
-    fn pid(&self, word: &str) -> Option<i32> {
-        let mark = self.dir.display().to_string();
-        let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
-        let wanted = |pid: &i32| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            let head: String = line.chars().take(80).collect();
-            line.contains(&mark) && head.contains(word) && !head.starts_with("unshare") && !head.contains("lab run")
-        };
-        // The parts' own shells have the command line of the first one.
-        let first = |pid: &i32| !word.contains("ha-node") || inside(*pid) == Some(1);
-        pids.filter(wanted).find(first)
-    }
-
-    fn ask(&self, words: &[&str]) {
-        let mut command = self.host.tool("ha-event");
-        let pipe = std::fs::File::options().read(true).write(true).open(self.dir.join("run/events")).unwrap();
-        let done = command.args(["--tool", "ha-node", "asked"]).args(words).stdout(Stdio::from(pipe)).status().unwrap();
-        assert!(done.success());
-    }
-
-    fn has(&self, address: &str) -> bool {
-        has(self.host, address)
-    }
-
-    fn log(&self) -> String {
-        format!("{}:\n{}", self.name, self.child.as_ref().map(Child::words).unwrap_or_default())
-    }
-
-    /// What ha-decide was told and said, as it was written down.
-    fn journal(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.dir.join("state/events.jsonl")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    fn decided(&self, event: &str) -> usize {
-        self.journal().iter().filter(|e| e["tool"] == "ha-decide" && e["event"] == event).count()
-    }
-}
-
-impl Drop for Node<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{}", self.log());
-        }
-        self.end();
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-fn support_mode(path: &Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn signal(pid: i32, signal: Signal) {
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
-}
-
-/// Which nodes have an address.
-fn holders(nodes: &[&Node], address: &str) -> Vec<String> {
-    nodes.iter().filter(|n| n.has(address)).map(|n| n.name.clone()).collect()
-}
-
-/// Waits until this node alone has the address, and all say so.
-#[track_caller]
-fn settled(nodes: &[&Node], address: &str, on: &str) {
-    eventually(&format!("{address} is on {on} alone"), || holders(nodes, address) == [on]);
-}
-
-fn pair(lab: &Lab) -> (Node<'_>, Node<'_>) {
-    pair_with(lab, "bcast eth0\nnode ha1 ha2\nauto_failback on\n", &format!("ha1 {VIP}/24/eth0 Flag\n"))
-}
-
-fn pair_with<'a>(lab: &'a Lab, ha_cf: &str, haresources: &str) -> (Node<'a>, Node<'a>) {
-    let nodes = ["ha1", "ha2"].map(|name| {
-        let node = Node::new(lab, name, ha_cf, haresources);
-        let flag = node.path("flag");
-        node.script(
-            "Flag",
-            &format!(
-                "case $1 in start) touch {flag} ;; stop) rm -f {flag} ;; status) [ -e {flag} ] && echo running || \
-                 echo stopped: not running ;; esac"
-            ),
-        );
-        node
-    });
-    let [a, b] = nodes;
-    (a, b)
-}
-
-fn two() -> Lab {
-    Lab::up(&[("ha1", "10.9.0.1/24"), ("ha2", "10.9.0.2/24")])
-}
-
-fn flagged(node: &Node) -> bool {
-    node.dir.join("flag").exists()
-}
+use takeover_lab::{Cut, Lab, Signal, tool};
 
 #[test]
 fn a_pair_takes_over_fails_back_moves_by_order_and_leaves() {
@@ -242,13 +68,7 @@ fn whatever_part_dies_one_node_has_the_group_and_nothing_is_left() {
         settled(&[&a, &b], VIP, "ha1");
         eventually("the whole group runs", || flagged(&a));
         let pid = match part {
-            // The holder's command line does not name the node: it is the only one.
-            "vip-take " => {
-                let text = std::fs::read_dir(a.dir.join("run/holders")).unwrap().flatten().next();
-                let text = text.map(|f| std::fs::read_to_string(f.path()).unwrap()).expect("a holder");
-                let inside: i32 = text.split_whitespace().next().unwrap().parse().unwrap();
-                outside(&a, inside)
-            }
+            "vip-take " => a.holder(), // its command line does not name the node
             part => a.pid(part),
         };
         let pid = pid.unwrap_or_else(|| panic!("no {part} on ha1:\n{}", a.log()));
@@ -267,21 +87,6 @@ fn whatever_part_dies_one_node_has_the_group_and_nothing_is_left() {
         b.end();
         eventually("the leases are over", || holders(&[&a, &b], VIP).is_empty());
     }
-}
-
-/// The pid that a process of the node has outside of its namespace.
-fn outside(node: &Node, pid: i32) -> Option<i32> {
-    let space = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-    let wanted = space(node.pid("/ha-node ")?);
-    let pids = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|p| space(*p) == wanted).find(|p| inside(*p) == Some(pid))
-}
-
-/// The pid that a process has in its own namespace.
-fn inside(pid: i32) -> Option<i32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|l| l.starts_with("NSpid:"))?;
-    line.split_whitespace().next_back()?.parse().ok()
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("takeover-demo-{name}-{}", std::process::id()));
         fs::create_dir_all(path.join("tmp")).unwrap();
         for open in [&path, &path.join("tmp")] {
-            fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+            fs::set_permissions(open, fs::Permissions::from_mode(0o1777)).unwrap();
         }
         Self(path)
     }
@@ -46,18 +46,21 @@ fn bin_dir() -> PathBuf {
     takeover_lab::tool("lab-client").parent().unwrap().to_owned()
 }
 
-fn ends_as_it_should(output: &Output, folder: &Folder) {
+/// The two acts of the watcher's demo.
+const ACTS: &[&str] = &[
+    "web server killed     take-over ",
+    "                      failback ",
+    "host cut off          take-over ",
+    "                      failback ",
+];
+
+fn ends_as_it_should(output: &Output, folder: &Folder, acts: &[&str]) {
     let text = String::from_utf8_lossy(&output.stdout);
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}\n{text}\n{words}", output.status);
-    let last = text.lines().rev().take(6).collect::<Vec<_>>();
+    let last = text.lines().rev().take(2 + acts.len()).collect::<Vec<_>>();
     assert_eq!(last[0], "Every switch happened: the standby took over, and gave the address back.", "{text}");
-    for (line, beginning) in last[2..].iter().rev().zip([
-        "web server killed     take-over ",
-        "                      failback ",
-        "host cut off          take-over ",
-        "                      failback ",
-    ]) {
+    for (line, beginning) in last[2..].iter().rev().zip(acts) {
         assert!(line.starts_with(beginning) && line.ends_with(" ms"), "'{line}' is not '{beginning}…'\n{text}");
     }
     assert_eq!(folder.left_behind(), Vec::<PathBuf>::new());
@@ -70,7 +73,7 @@ fn both_acts_as_whoever_we_are_and_as_an_ordinary_user() {
     let mut command = Command::new("timeout");
     command.args(limit).arg(root().join("scripts/demo")).arg("--bin-dir").arg(bin_dir());
     let output = command.env("TMPDIR", folder.0.join("tmp")).stdin(Stdio::null()).output().unwrap();
-    ends_as_it_should(&output, &folder);
+    ends_as_it_should(&output, &folder, ACTS);
     if !geteuid().is_root() {
         return;
     }
@@ -90,7 +93,33 @@ fn both_acts_as_whoever_we_are_and_as_an_ordinary_user() {
     command.args(limit).args(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     command.arg(tree.join("scripts/demo")).arg("--bin-dir").arg(tree.join("bin"));
     command.env("TMPDIR", folder.0.join("tmp")).env_remove("LAB_USERNS").current_dir("/").stdin(Stdio::null());
-    ends_as_it_should(&command.output().unwrap(), &folder);
+    ends_as_it_should(&command.output().unwrap(), &folder, ACTS);
+}
+
+#[test]
+fn a_cluster_with_a_disk_through_everything() {
+    let folder = Folder::new("cluster");
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=30", "200"]).arg(root().join("scripts/demo")).arg("cluster");
+    command.arg("--bin-dir").arg(bin_dir()).env("TMPDIR", folder.0.join("tmp"));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let acts = [
+        "start                 no switch ",
+        "node killed           take-over ",
+        "                      failback ",
+        "standby by order      take-over ",
+        "                      failback ",
+        "serial line cut       no switch ",
+        "network cut           take-over ",
+        "                      failback ",
+    ];
+    ends_as_it_should(&output, &folder, &acts);
+    let text = String::from_utf8_lossy(&output.stdout);
+    for word in
+        ["ha2 reaches more ping nodes", "runs ha-standby on ha1", "the cable at 115200", "served by the node ha2"]
+    {
+        assert!(text.contains(word), "{word}: {text}");
+    }
 }
 
 #[test]
@@ -115,9 +144,14 @@ fn an_interrupted_demo_leaves_nothing_behind() {
 
 #[test]
 fn wrong_words_and_missing_commands() {
-    for (arguments, status) in
-        [(&["--frobnicate"][..], 64), (&["--bin-dir"], 64), (&["--bin-dir", "/nowhere"], 69), (&["--bin-dir", "/"], 69)]
-    {
+    for (arguments, status) in [
+        (&["--frobnicate"][..], 64),
+        (&["--bin-dir"], 64),
+        (&["--bin-dir", "/nowhere"], 69),
+        (&["--bin-dir", "/"], 69),
+        (&["cluster", "--bin-dir", "/"], 69),
+        (&["clusters"], 64),
+    ] {
         let output = Command::new(root().join("scripts/demo")).args(arguments).stdin(Stdio::null()).output().unwrap();
         assert_eq!(output.status.code(), Some(status), "{arguments:?}");
         assert!(output.stderr.starts_with(b"demo: "), "{output:?}");

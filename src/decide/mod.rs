@@ -313,7 +313,14 @@ impl Decider {
                     }
                 }
             }
-            Order::Retry => self.mine.iter_mut().for_each(|mine| mine.failure = None),
+            Order::Retry => {
+                for g in 0..self.mine.len() {
+                    self.mine[g].failure = None;
+                    if matches!(self.mine[g].own, Own::Stuck(_)) {
+                        self.release(g, "it could not be stopped: an operator wants it to be tried again".to_owned());
+                    }
+                }
+            }
             Order::Leave => self.leaving = true,
         }
     }

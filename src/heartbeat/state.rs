@@ -1,11 +1,12 @@
 //! What must outlive a process: our own generation, and how far the others had counted.
 //!
-//! Files are written beside, made durable and renamed: after a crash the old one or the new one is there, whole.
+//! Files are written beside, made durable and renamed: after a crash the old one or the new one is there, whole. On a disk
+//! without room for a second one the first is overwritten where it is: what is full must not keep a node from coming back.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -200,9 +201,28 @@ impl StateDir {
     }
 
     fn write(&self, value: &Value) -> io::Result<()> {
+        let text = format!("{value}\n");
+        let written = self.write_beside(&text);
+        match &written {
+            Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                self.write_over(&text).or(written)
+            }
+            _ => written,
+        }
+    }
+
+    /// One write into room that the file has already; blanks take the place of what was longer, so that it is whole at once.
+    fn write_over(&self, text: &str) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(&self.file)?;
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        file.write_all_at(format!("{text:length$}").as_bytes(), 0)?;
+        file.sync_all()
+    }
+
+    fn write_beside(&self, text: &str) -> io::Result<()> {
         let beside = self.file.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(format!("{value}\n").as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, &self.file)?;
         match self.file.parent() {
@@ -264,6 +284,22 @@ mod tests {
         assert_eq!(state.reach(own.generation).unwrap_err().code, "state-gone");
         assert_eq!(state.keep(&BTreeMap::new()).unwrap_err().code, "state-gone");
         other.reach(own.generation).unwrap();
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_overwritten_is_whole() {
+        let dir = folder("over");
+        let state = StateDir::claim(&dir, "own", "ha1").unwrap();
+        let own = state.start().unwrap();
+        for text in
+            [json!({ "generation": 7, "uuid": BASE64_STANDARD.encode(own.uuid) }), json!({ "generation": u64::MAX })]
+        {
+            state.write_over(&format!("{text}\n")).unwrap();
+            assert_eq!(state.read().unwrap().map(Value::Object), Some(text));
+        }
+        fs::remove_file(state.path()).unwrap();
+        assert!(state.write_over("{}\n").is_err(), "there is no room to overwrite");
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -14,6 +14,8 @@ use crate::cli::{Failure, eprint_line};
 
 /// Lines on their way to the disk.
 const MOST: usize = 1024;
+/// After so many lines that a full disk took it is told anew that it takes none: the last room is good for short lines.
+const SOME: u64 = 100;
 /// Writing needs little.
 const STACK: usize = 256 * 1024;
 
@@ -29,8 +31,14 @@ impl Journal {
     pub fn open(path: &Path, most: u64) -> Result<Self, Failure> {
         let file = append(path).map_err(|e| Failure::at(path, &e))?;
         let (lines, received) = sync_channel(MOST);
-        let mut pen =
-            Pen { path: path.to_owned(), length: file.metadata().map_or(0, |m| m.len()), file, most, lost: 0 };
+        let mut pen = Pen {
+            path: path.to_owned(),
+            length: file.metadata().map_or(0, |m| m.len()),
+            file,
+            most,
+            lost: 0,
+            taken: SOME,
+        };
         let writer = Builder::new().name("journal".into()).stack_size(STACK).spawn(move || pen.write(&received));
         let writer = writer.map_err(|e| Failure::io("cannot start a thread for the journal", &e))?;
         Ok(Self { lines: Some(lines), writer: Some(writer), lost: 0 })
@@ -68,49 +76,55 @@ struct Pen {
     file: File,
     length: u64,
     most: u64,
+    /// In a row, just now.
     lost: u64,
+    /// In a row since.
+    taken: u64,
 }
 
 impl Pen {
     fn write(&mut self, lines: &Receiver<Vec<u8>>) {
-        for line in lines {
+        for mut line in lines {
             if self.length + line.len() as u64 > self.most && self.length > 0 {
                 self.turn();
             }
             if self.lost > 0 {
-                let words = format!(
-                    "{{\"tool\":\"ha-decide\",\"event\":\"note\",\"cause\":\"{} lines were lost\"}}\n",
-                    self.lost
-                );
-                if self.file.write_all(words.as_bytes()).is_err() {
-                    self.lost += 1;
-                    continue;
-                }
-                self.lost = 0;
+                let lost = self.lost;
+                let note =
+                    format!("{{\"tool\":\"ha-decide\",\"event\":\"note\",\"cause\":\"{lost} lines were lost\"}}\n");
+                line.splice(..0, note.into_bytes());
             }
-            match self.file.write_all(&line) {
-                Ok(()) => self.length += line.len() as u64,
+            match self.append(&line) {
+                Ok(()) => (self.lost, self.taken) = (0, self.taken.saturating_add(1)),
                 Err(error) => {
-                    if self.lost == 0 {
-                        eprint_line(&format!(
-                            "ha-decide: {}: {error}: lines of the journal are lost",
-                            self.path.display()
-                        ));
+                    if self.taken >= SOME {
+                        let path = self.path.display();
+                        eprint_line(&format!("ha-decide: {path}: {error}: lines of the journal are lost"));
                     }
-                    self.lost += 1;
+                    (self.lost, self.taken) = (self.lost + 1, 0);
                 }
             }
         }
+    }
+
+    /// A line whole or not at all: the last room of a disk may take half of it.
+    fn append(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let written = self.file.write_all(line);
+        match written {
+            Ok(()) => self.length += line.len() as u64,
+            Err(_) => self.file.set_len(self.length)?,
+        }
+        written
     }
 
     /// A new file; the old one stays beside it, in place of the one before.
     fn turn(&mut self) {
         let mut old = self.path.clone().into_os_string();
         old.push(".1");
-        if fs::rename(&self.path, &old).is_ok()
-            && let Ok(file) = append(&self.path)
-        {
-            (self.file, self.length) = (file, 0);
+        let _ = fs::rename(&self.path, &old); // an earlier turn may have come that far
+        if let Ok(file) = append(&self.path) {
+            self.length = file.metadata().map_or(0, |m| m.len());
+            self.file = file;
         }
     }
 }

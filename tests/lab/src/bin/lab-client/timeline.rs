@@ -2,7 +2,9 @@
 //! and how long each switch took. Pure but for reading the files; what makes it happen is the script's.
 //!
 //! An act begins with the mark `act` of the tool `demo` (`what` its title, `cause` the fault), and its second half with
-//! the mark `repair`. The switch before the repair is the take-over, the one after it the failback.
+//! the mark `repair`. The switch before the repair is the take-over, the one after it the failback. An act whose mark says
+//! `expect=nothing` is to have none. In a cluster (the tool `cluster`) `who` is the node that a line is of, and `home` says
+//! that it is the one that the group prefers.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,12 +16,17 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 /// A client's summary lists no shorter gaps than this.
-const UNLISTED: &str = "under 20 ms";
+const UNLISTED: Duration = Duration::from_millis(20);
+
+/// In the story of a cluster, where whole nodes start and stop beside the client, a shorter gap is only their weight on the
+/// machine.
+const LIGHT: Duration = Duration::from_millis(150);
 
 /// What a line means for the story, beside its words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meaning {
-    Act(String),
+    /// Its title, and whether a switch belongs to it.
+    Act(String, bool),
     Repair,
     /// The watcher thinks that the primary is down.
     Down,
@@ -37,7 +44,7 @@ enum Meaning {
 #[derive(Debug)]
 struct Row {
     at: SystemTime,
-    who: &'static str,
+    who: String,
     words: String,
     meaning: Meaning,
 }
@@ -106,31 +113,39 @@ pub fn tell(lines: &[Value]) -> anyhow::Result<Story> {
         }
     }
     let faults: Vec<SystemTime> =
-        rows.iter().filter(|row| matches!(row.meaning, Meaning::Act(_))).map(|row| row.at).collect();
+        rows.iter().filter(|row| matches!(row.meaning, Meaning::Act(..))).map(|row| row.at).collect();
     if faults.is_empty() {
         bail!("no act in these files");
     }
+    let unlisted = if lines.iter().any(|line| line["tool"] == "cluster") { LIGHT } else { UNLISTED };
+    gaps.retain(|gap| gap.length >= unlisted);
     for gap in &gaps {
         // The last answer may have come just before the fault was written down: it belongs to this act all the same.
         let from = faults.iter().find(|&&fault| gap.from < fault && fault < gap.to).unwrap_or(&gap.from);
         let last = "has no answer from here on".to_owned();
         let again = format!("is answered again: {} without service", shown(gap.length));
-        rows.push(Row { at: *from, who: "client", words: last, meaning: Meaning::Nothing });
-        rows.push(Row { at: gap.to, who: "client", words: again, meaning: Meaning::Nothing });
+        rows.push(Row { at: *from, who: "client".to_owned(), words: last, meaning: Meaning::Nothing });
+        rows.push(Row { at: gap.to, who: "client".to_owned(), words: again, meaning: Meaning::Nothing });
     }
     rows.sort_by_key(|row| row.at);
     let mut text = String::new();
     let mut complete = true;
     let mut summary = Vec::new();
-    let starts: Vec<usize> = (0..rows.len()).filter(|&i| matches!(rows[i].meaning, Meaning::Act(_))).collect();
+    let starts: Vec<usize> = (0..rows.len()).filter(|&i| matches!(rows[i].meaning, Meaning::Act(..))).collect();
     for (number, &start) in starts.iter().enumerate() {
         let end = starts.get(number + 1).copied().unwrap_or(rows.len());
         let next = rows.get(end).map(|row| row.at);
         let act = &rows[start..end];
-        let Meaning::Act(title) = &act[0].meaning else { continue };
+        let Meaning::Act(title, switches) = &act[0].meaning else { continue };
         let _ = writeln!(text, "\nAct {}: {title}\n", number + 1);
         for row in act {
             let _ = writeln!(text, "{:8.3} s  {:<8} {}", since(act[0].at, row.at).as_secs_f64(), row.who, row.words);
+        }
+        if !switches {
+            let none = no_switch(act, next, &gaps);
+            complete &= none.done;
+            summary.push(("no switch", title.as_str(), none));
+            continue;
         }
         let over = take_over(act, &gaps);
         let back = failback(act, next, &gaps);
@@ -141,7 +156,7 @@ pub fn tell(lines: &[Value]) -> anyhow::Result<Story> {
     let _ =
         writeln!(text, "\n{:<22}{:<11}{:>13}{:>15}{:>18}", "", "", "noticed after", "moved after", "client's outage");
     for (kind, title, switch) in &summary {
-        let _ = writeln!(text, "{title:<22}{kind:<11}{}", columns(switch));
+        let _ = writeln!(text, "{title:<22}{kind:<11}{}", columns(switch, unlisted));
     }
     text.push('\n');
     match served_at_end {
@@ -184,6 +199,12 @@ fn failback(act: &[Row], end: Option<SystemTime>, gaps: &[Gap]) -> Switch {
     }
 }
 
+/// An act in which everything stays where it is, and the client notices nothing.
+fn no_switch(act: &[Row], end: Option<SystemTime>, gaps: &[Gap]) -> Switch {
+    let outage = longest(gaps, act[0].at, end);
+    Switch { done: outage.is_none() && first(act, &Meaning::Active).is_none(), outage, ..Switch::default() }
+}
+
 fn repair(act: &[Row]) -> Option<usize> {
     act.iter().position(|row| row.meaning == Meaning::Repair)
 }
@@ -201,11 +222,11 @@ fn longest(gaps: &[Gap], from: SystemTime, to: Option<SystemTime>) -> Option<Dur
     gaps.iter().filter(inside).map(|gap| gap.length).max()
 }
 
-fn columns(switch: &Switch) -> String {
+fn columns(switch: &Switch, unlisted: Duration) -> String {
     let column = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), shown);
     let outage = match switch.outage {
         _ if !switch.done => "DID NOT HAPPEN".to_owned(),
-        None => UNLISTED.to_owned(),
+        None => format!("under {}", shown(unlisted)),
         Some(outage) => shown(outage),
     };
     format!("{:>13}{:>15}{outage:>18}", column(switch.noticed), column(switch.moved))
@@ -217,7 +238,10 @@ fn row(line: &Value) -> anyhow::Result<Row> {
     let word = |name: &str| line[name].as_str().unwrap_or_default();
     let (event, cause, address) = (word("event"), word("cause"), word("address"));
     let (who, meaning, words) = match (word("tool"), event) {
-        ("demo", "act") => ("operator", Meaning::Act(word("what").to_owned()), cause.to_owned()),
+        ("demo", "act") => {
+            let switches = word("expect") != "nothing";
+            ("operator", Meaning::Act(word("what").to_owned(), switches), cause.to_owned())
+        }
         ("demo", "repair") => ("operator", Meaning::Repair, cause.to_owned()),
         ("demo", "page") => ("client", Meaning::Nothing, cause.to_owned()),
         ("demo", "hook") if word("what") == "on-take" => ("standby", Meaning::Taken, cause.to_owned()),
@@ -233,9 +257,31 @@ fn row(line: &Value) -> anyhow::Result<Row> {
         ("standby-watch", "releasing") => ("standby", Meaning::Nothing, format!("stops serving, then drops {address}")),
         ("standby-watch", "given-back") => ("standby", Meaning::GivenBack, format!("gave {address} back: {cause}")),
         ("standby-watch", _) => ("standby", Meaning::Nothing, format!("{event}: {cause}")),
+        ("cluster", _) => {
+            let (meaning, words) = of_a_node(line);
+            (word("who"), meaning, words)
+        }
         _ => ("other", Meaning::Nothing, format!("{event}: {cause}")),
     };
-    Ok(Row { at, who, words, meaning })
+    Ok(Row { at, who: who.to_owned(), words, meaning })
+}
+
+/// What a node of a cluster heard, decided or came to.
+fn of_a_node(line: &Value) -> (Meaning, String) {
+    let word = |name: &str| line[name].as_str().unwrap_or_default();
+    let (cause, node, is) = (word("cause"), word("node"), word("is"));
+    let home = line["home"] == true;
+    match word("event") {
+        "acquire" => (Meaning::Nothing, format!("takes the group: {cause}")),
+        "release" if home => (Meaning::Down, format!("gives the group up: {cause}")),
+        "release" => (Meaning::Up, format!("gives the group up: {cause}")),
+        "state" if home => (Meaning::GivenBack, "has the group, and serves".to_owned()),
+        "state" => (Meaning::Active, "has the group, and serves".to_owned()),
+        "node" if matches!(is, "dead" | "left") => (Meaning::Down, format!("{node} is {is}: {cause}")),
+        "node" if is == "up" => (Meaning::Up, format!("{node} is up: {cause}")),
+        "link" => (Meaning::Nothing, format!("{} to {node} is {is}: {cause}", word("medium"))),
+        event => (Meaning::Nothing, format!("{event} {node} {is}: {cause}")),
+    }
 }
 
 fn time(line: &Value, field: &str) -> anyhow::Result<SystemTime> {
@@ -333,6 +379,46 @@ mod tests {
                 "Every switch happened: the standby took over, and gave the address back.",
             ]
         );
+    }
+
+    #[test]
+    fn an_act_without_a_switch_and_a_cluster() {
+        let of = |ms, who: &str, name: &str, fields: &[(&str, &str)]| {
+            let mut line = event(ms, "cluster", name, fields);
+            line["who"] = who.into();
+            line["home"] = (who == "ha1").into();
+            line
+        };
+        let lines = vec![
+            event(100, "demo", "act", &[("what", "cable cut"), ("cause", "cuts it"), ("expect", "nothing")]),
+            of(150, "ha1", "link", &[("medium", "serial"), ("node", "ha2"), ("is", "dead"), ("cause", "silent")]),
+            event(300, "demo", "act", &[("what", "killed"), ("cause", "kills it")]),
+            of(400, "ha2", "node", &[("node", "ha1"), ("is", "dead"), ("cause", "silent")]),
+            of(410, "ha2", "acquire", &[("cause", "ha1 is dead")]),
+            of(450, "ha2", "state", &[]),
+            event(500, "demo", "repair", &[("cause", "starts it")]),
+            of(600, "ha2", "release", &[("cause", "ha1 is back")]),
+            of(650, "ha1", "state", &[]),
+            summary(&[(300, 460), (620, 640)], true),
+        ];
+        let (text, complete) = told(&lines);
+        assert!(complete, "{text:#?}");
+        for row in [
+            "0.050 s ha1 serial to ha2 is dead: silent",
+            "0.100 s ha2 ha1 is dead: silent",
+            "0.150 s ha2 has the group, and serves",
+            "cable cut no switch - - under 150 ms",
+            "killed take-over 100 ms 150 ms 160 ms",
+            "failback 100 ms 150 ms under 150 ms",
+        ] {
+            assert!(text.contains(&row.to_owned()), "{row}: {text:#?}");
+        }
+        let mut moved = lines.clone();
+        moved.push(of(200, "ha2", "state", &[]));
+        assert!(!told(&moved).1, "it moved though only a cable was cut");
+        let mut missed = lines;
+        missed.push(summary(&[(110, 290)], true));
+        assert!(!told(&missed).1, "the client noticed");
     }
 
     #[test]
