@@ -387,7 +387,7 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[n];
         node.paused = None;
-        node.waking_until = now + LAG + DELAY + STOP + 2 * TICK;
+        node.waking_until = now + LAG + DELAY + STOP + 2 * TICK + 2 * KEEPALIVE;
         if gap > DEADTIME {
             node.generation += 1;
             node.number = 0;
