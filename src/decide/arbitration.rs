@@ -40,7 +40,7 @@ impl Decider {
                     let theirs = peer.is_home(&self.cluster.groups[g]);
                     peer.protocol.gives(theirs).map_err(|why| format!("{name} {why}"))?;
                 }
-                NodeState::Up | NodeState::Late if peer.silent() && !self.waited_for(n) => {
+                NodeState::Up | NodeState::Late if peer.silent() => {
                     return Err(format!("{name} has not said yet what it has"));
                 }
                 NodeState::Up | NodeState::Late => {}
@@ -143,11 +143,6 @@ impl Decider {
         let longest = self.peers.iter().map(own).max().unwrap_or_default().max(self.cluster.deadtime);
         let later = longest.saturating_sub(own(&self.peers[n])) + self.cluster.keepalive * 2;
         (limits.lease + SLACK).max(limits.stop) + later
-    }
-
-    /// Whether a node that has come has had the time to say what it has.
-    fn waited_for(&self, n: NodeId) -> bool {
-        self.peers[n].came.is_some_and(|came| self.now.since(came) >= self.cluster.initdead)
     }
 
     /// How many nodes are here: those that are heard and hear us, and we.

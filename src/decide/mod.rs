@@ -282,7 +282,9 @@ impl Decider {
         let cause = cause.unwrap_or_else(|| format!("it ended with status {status}"));
         if action == "fence" {
             if let Some(n) = self.other(of) {
-                self.peers[n].fencing = if status == 0 { Fencing::Done } else { Fencing::Failed(now) };
+                let fencing = if status == 0 { Fencing::Done } else { Fencing::Failed(now) };
+                // One that was heard since may have come back by itself, and is as it is after that.
+                self.peers[n].fencing = if self.peers[n].alive() { Fencing::No } else { fencing };
             }
             return;
         }

@@ -117,6 +117,7 @@ impl Peer {
     pub fn begins_anew(&mut self, now: Instant) {
         // A real heartbeat is one until it says something else: what it has is told by itself, never by time.
         (self.report, self.foreign) = (None, false);
+        self.fencing = Fencing::No;
         self.came = Some(now);
     }
 
