@@ -115,7 +115,7 @@ impl Decider {
         self.forget(g);
         match self.mine[g].own {
             Own::Idle => self.rest(g, placed),
-            Own::Claiming(version) => self.claim(g, version, placed),
+            Own::Claiming(version) => self.claim(g, version),
             Own::Starting | Own::Held => self.keep(g),
             Own::Stopping => false,
             Own::Stuck(then) if self.now.since(then) >= STOP_AGAIN => {
@@ -207,7 +207,7 @@ impl Decider {
     }
 
     /// We said that we want it. Has everybody heard?
-    fn claim(&mut self, g: GroupId, version: Option<u64>, placed: Option<NodeId>) -> bool {
+    fn claim(&mut self, g: GroupId, version: Option<u64>) -> bool {
         let me = self.cluster.me;
         let group = &self.cluster.groups[g];
         let stronger = self.cluster.others().find_map(|n| {
@@ -218,12 +218,9 @@ impl Decider {
             Some(format!("{} {}", self.cluster.name(n), doing(mark)))
         } else if self.leaving || self.outcast.is_some() {
             Some(self.outcast.clone().unwrap_or_else(|| "this node leaves".to_owned()))
-        } else if placed != Some(me) {
-            // What was claimed beside it may have taken the room.
-            Some(placed.map_or_else(
-                || "no node can have it".to_owned(),
-                |n| format!("{} is to have it", self.cluster.name(n)),
-            ))
+        } else if !self.has_room(me) {
+            // What was claimed beside it was first.
+            Some("this node has as many groups as it may".to_owned())
         } else {
             self.may_take(g).err()
         };
