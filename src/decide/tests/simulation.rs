@@ -195,6 +195,8 @@ struct Node {
     stops: Vec<bool>,
     stuck: Vec<bool>,
     reaches_arbiter: bool,
+    /// When that last changed.
+    reached_at: u64,
     /// Of its inputs, so that none overtakes another.
     thinks_at: u64,
 }
@@ -246,6 +248,7 @@ impl World {
                 stops: vec![false; plan.groups.len()],
                 stuck: vec![false; plan.groups.len()],
                 reaches_arbiter: true,
+                reached_at: 0,
                 thinks_at: 0,
             }
         });
@@ -655,6 +658,9 @@ impl World {
             }
             Action::Release { group } => {
                 self.note(|| format!("n{n} releases {group}: {cause}"));
+                if self.plan.failback == AutoFailback::Off && cause.contains("is back") {
+                    return Err(format!("n{n} gives {group} back, which nobody wants"));
+                }
                 let g = self.group(&group);
                 self.turn += 1;
                 let turn = self.turn;
@@ -710,14 +716,15 @@ impl World {
         }
         let fails = !self.calm && start && self.dice.chance(self.plan.start_fails);
         let sticks = !self.calm && !start && self.dice.chance(self.plan.start_fails / 8);
-        if (!start && !sticks) || fails {
+        let half = fails && self.dice.chance(300);
+        if (!start && !sticks) || (fails && !half) {
             self.nodes[n].runs[g] = Run::Off;
         }
         self.nodes[n].stops[g] = false;
         self.nodes[n].stuck[g] = sticks;
         self.failed |= fails || sticks;
         let action = if start { "acquire" } else { "release" };
-        let status = i64::from(fails || sticks);
+        let status = if half { 5 } else { i64::from(fails || sticks) };
         self.note(|| format!("n{n}: {action} g{g} done: {status}"));
         self.think(n, What::Done { action: action.into(), of: format!("g{g}"), status, cause: None })
     }
@@ -771,7 +778,7 @@ impl World {
             8 => {
                 let reaches = !self.nodes[n].reaches_arbiter;
                 self.note(|| format!("n{n} reaches the arbiter: {reaches}"));
-                self.nodes[n].reaches_arbiter = reaches;
+                (self.nodes[n].reaches_arbiter, self.nodes[n].reached_at) = (reaches, self.now);
             }
             9 if self.plan.orders && self.nodes[n].up => {
                 let which = [Which::All, Which::Local, Which::Foreign][self.dice.below(3) as usize];
@@ -819,7 +826,10 @@ impl World {
         if let Some(m) = (0..self.plan.nodes).filter(|m| *m != n).find(stuck) {
             return Err(format!("n{n} starts g{g} which n{m} could not stop"));
         }
-        let exclusive = self.plan.nodes > 2 || self.plan.fencing;
+        // Of two nodes one that cannot reach the arbiter starts nothing that the other has.
+        let far = self.plan.nodes == 2 && self.plan.arbiter && !self.nodes[n].reaches_arbiter;
+        let far = far && self.now > self.nodes[n].reached_at + 2 * DEADTIME && self.nodes[n].waking_until <= self.now;
+        let exclusive = self.plan.nodes > 2 || self.plan.fencing || far;
         let Some(other) = (0..self.plan.nodes).find(|m| *m != n && self.runs(*m, g)) else { return Ok(()) };
         if exclusive && self.nodes[n].waking_until <= self.now {
             return Err(format!("n{n} starts g{g} while n{other} runs it"));
@@ -862,6 +872,9 @@ impl World {
         }
         for g in 0..self.plan.groups.len() {
             let could = self.could(g);
+            if let Some(n) = up.iter().find(|n| self.nodes[**n].stuck[g]) {
+                return Err(format!("g{g} was never stopped on n{n}"));
+            }
             let running: Vec<usize> = up.iter().copied().filter(|n| self.nodes[*n].runs[g] != Run::Off).collect();
             let alive: Vec<usize> = could.iter().copied().filter(|n| up.contains(n)).collect();
             match running.as_slice() {

@@ -29,6 +29,7 @@ struct Table {
 struct Kind {
     arbiter: bool,
     fencing: bool,
+    failback: bool,
     limit: Option<usize>,
 }
 
@@ -44,7 +45,7 @@ impl Table {
             keepalive: ms(500),
             deadtime: ms(2000),
             initdead: ms(4000),
-            auto_failback: AutoFailback::Off,
+            auto_failback: if kind.failback { AutoFailback::On } else { AutoFailback::Off },
             ping_groups: if kind.arbiter { vec![router] } else { Vec::new() },
             stonith: if kind.fencing { vec![device] } else { Vec::new() },
             ..HaCf::default()
@@ -472,5 +473,40 @@ fn with_other_files_the_names_decide_between_two_claims() {
         t.hears(1, Voice::Ours(claims));
         let ours = t.said.as_ref().unwrap().groups.first().map(|entry| entry.mark);
         assert_eq!(ours, (!same).then_some(Mark::Claims), "{same}");
+    }
+}
+
+#[test]
+fn whoever_cannot_be_heard_gives_up_what_it_has() {
+    let mut t = Table::holding(2, &Kind::default());
+    t.passes(5000);
+    t.must(&[]);
+    for _ in 0..3 {
+        t.now += 500;
+        t.take(What::Tick);
+    }
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn a_node_that_died_often_has_to_be_there_for_longer_before_it_gets_back_what_it_had() {
+    for (deaths, waits) in [(1, 0), (2, 8000), (3, 16_000)] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind { failback: true, ..Kind::default() });
+        for _ in 0..deaths {
+            t.becomes(1, NodeState::Up);
+            t.says(1, &[0]);
+            t.now += 100;
+            t.becomes(1, NodeState::Dead);
+        }
+        t.done("acquire", "g0", 0);
+        t.did();
+        t.becomes(1, NodeState::Up);
+        t.says(1, &[0]);
+        if waits > 0 {
+            t.passes(waits - 500);
+            t.must(&[]);
+            t.passes(500);
+        }
+        t.must(&["release g0"]);
     }
 }
