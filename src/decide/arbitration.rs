@@ -127,10 +127,12 @@ impl Decider {
         self.cluster.others().find(hears)
     }
 
-    /// Notes since when nobody hears the nodes that are dead.
+    /// Notes since when nobody hears the nodes that are dead. Only the most can tell: whom fewer do not hear may have been
+    /// heard by one of the others until now, and have kept what it had.
     pub(super) fn ask_witnesses(&mut self) {
+        let few = self.cluster.votes() && !self.cluster.majority(self.connected());
         for n in self.cluster.others() {
-            let heard = self.peers[n].state != NodeState::Dead || self.witness(n).is_some();
+            let heard = self.peers[n].state != NodeState::Dead || few || self.witness(n).is_some();
             let peer = &mut self.peers[n];
             peer.unheard = (!heard).then(|| peer.unheard.unwrap_or(self.now));
         }

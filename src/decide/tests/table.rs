@@ -224,7 +224,7 @@ fn what_was_heard_of_an_earlier_start_is_no_answer_to_a_claim() {
     let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
     t.becomes(1, NodeState::Up);
     // It has heard the thousandth report of our sixth generation, and one of the same count as the claim.
-    for heard in [0x6_03e8, 0x6_0002, 3, 1000] {
+    for heard in [0x6_03e8, 0x6_0002, 1, 2, 3, 1000, 0xff_0001] {
         let mut old = t.report(1, &[0]);
         old.seen[0] = Seen::Heard(heard);
         t.hears(1, Voice::Ours(old));
@@ -509,4 +509,114 @@ fn a_node_that_died_often_has_to_be_there_for_longer_before_it_gets_back_what_it
         }
         t.must(&["release g0"]);
     }
+}
+
+/// A node that the group prefers claims what we have: which of us did not run for long decides first.
+#[test]
+fn of_two_that_have_a_group_the_one_in_doubt_lets_go() {
+    for (ours, theirs, goes) in [(false, false, false), (true, false, true), (false, true, false), (true, true, false)]
+    {
+        let mut t = Table::holding(2, &Kind::default());
+        if ours {
+            t.take(What::Stalled { gap: Duration::from_secs(2) });
+        }
+        t.with(1, 0, Mark::Holds);
+        let mut report = t.report(1, &[0]);
+        report.groups[0].doubtful = theirs;
+        t.hears(1, Voice::Ours(report));
+        assert_eq!(!t.did().is_empty(), goes, "{ours} {theirs}");
+    }
+    for theirs in [false, true] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind::default());
+        t.becomes(1, NodeState::Dead);
+        t.done("acquire", "g0", 0);
+        t.did();
+        t.with(1, 0, Mark::Holds);
+        t.becomes(1, NodeState::Up);
+        let mut report = t.report(1, &[0]);
+        report.groups[0].doubtful = theirs;
+        t.hears(1, Voice::Ours(report));
+        assert_eq!(t.did().is_empty(), theirs, "the group prefers it");
+    }
+}
+
+#[test]
+fn what_a_node_has_that_does_not_hear_us_is_left_to_it() {
+    let mut t = Table::holding(2, &Kind::default());
+    t.passes(4000);
+    t.with(1, 0, Mark::Claims);
+    t.says(1, &[]);
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn a_node_that_reaches_no_ping_node_takes_nothing() {
+    for reaches in [false, true] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind { arbiter: true, ..Kind::default() });
+        let ping = |t: &mut Table, up| {
+            let began = Some(Instant::at(Duration::from_millis(t.now)));
+            t.take(What::Ping { host: "r".into(), up: Some(up), began });
+        };
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[0]);
+        for _ in 0..8 {
+            ping(&mut t, true);
+            t.passes(500);
+        }
+        // The last answer is older than its last heartbeat.
+        t.passes(500);
+        t.becomes(1, NodeState::Late);
+        t.passes(2000);
+        t.did();
+        t.becomes(1, NodeState::Dead);
+        for _ in 0..8 {
+            if reaches {
+                ping(&mut t, true);
+            }
+            t.passes(500);
+        }
+        assert_eq!(t.did().len(), usize::from(reaches));
+    }
+}
+
+#[test]
+fn what_an_operator_moved_stays() {
+    for ordered in [false, true] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind { failback: true, ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[0]);
+        if ordered {
+            t.take(What::Order(Order::Takeover(Which::All)));
+            assert_eq!(t.said.as_ref().unwrap().groups[0].mark, Mark::Wishes);
+        }
+        t.with(1, 0, if ordered { None } else { Some(Mark::Failed) });
+        t.says(1, &[0]);
+        t.says(1, &[0]);
+        t.must(&["acquire g0 true []"]);
+        t.done("acquire", "g0", 0);
+        t.with(1, 0, None);
+        t.says(1, &[0]);
+        t.passes(1000);
+        let wanted: &[&str] = if ordered { &[] } else { &["release g0"] };
+        t.must(wanted);
+    }
+}
+
+/// n1 was dead to us for long, but n2, which comes only now, may have heard it until a moment ago.
+#[test]
+fn a_minority_does_not_know_since_when_nobody_hears_a_node() {
+    let mut t = Table::new(3, &[&[1, 0]], &Kind::default());
+    t.becomes(1, NodeState::Dead);
+    t.becomes(2, NodeState::Dead);
+    t.passes(60_000);
+    t.becomes(2, NodeState::Up);
+    t.says(2, &[0]);
+    t.passes(4000);
+    t.says(2, &[0]);
+    t.must(&[]);
+    t.passes(1000);
+    t.says(2, &[0]);
+    t.must(&["acquire g0 false [\"n1\"]"]);
 }
