@@ -108,7 +108,18 @@ pub const MANUAL: Manual = Manual {
          them has answered since, and a node that reaches neither the other (be it that it left) nor any ping node gives up what it has. Of three \
          nodes and more the majority takes, and not before the dead node had the time to find out and give up (its deadtime, and \
          then the longer of --stop-deadline and --lease with 1.5 s); the minority gives up. A node that somebody else still hears is not dead. \
-         Where ha.cf has a fencing device nothing is taken from a dead node before it was fenced. A node that left is not waited for.",
+         Where ha.cf has a fencing device nothing is taken from a dead node before it was fenced. A node that left is not waited for. \
+         Ping nodes that neither of two nodes reached while both lived tell nothing: until the other is back, or this node is started \
+         anew, nothing is taken.",
+        "A node that stood still for half a deadtime doubts what it has. Of three nodes and more it gives that up unless most of the \
+         others have answered within two keepalives or more, and if after a deadtime another still hears a node that it does \
+         not hear: that one may have taken what it had.",
+        "A lasting cut between two of three nodes: ha1 and ha2 do not hear each other, and ha3 hears both. Whoever has a group keeps it. \
+         Of a group that nobody has, because its node gave it up or died, ha1 and ha2 start nothing, for either may have it as far as the other \
+         can tell, and a report names only what its own node has; ha3, which hears both, starts it if it is one of the group's \
+         nodes. One that is for ha1 and ha2 alone stays down until they hear each other again, or one of them dies or leaves (each \
+         is then told so by ha3's silence about it). That is chosen: a group that is down is seen and mended, one that runs twice ruins data. ha-status \
+         gives the cause: ha3 still hears ha2.",
         "A group goes to the first of its nodes that can have it and has fewer than --max-groups; auto_failback on takes it back to the \
          very first one when that is there again, and steady: each death of a node in ten minutes after the first doubles how long it has to be there. What an \
          operator moved stays. A group that could not be started is tried elsewhere, and here again after 10 s, 20 s, up to 10 min, if \

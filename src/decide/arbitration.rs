@@ -15,7 +15,7 @@ use super::action::Action;
 use super::cluster::{GroupId, NodeId};
 use super::peers::Fencing;
 use super::report::{Mark, Seen};
-use super::{Decider, NodeState};
+use super::{Decider, Doubt, NodeState};
 use crate::clock::Instant;
 
 /// What a lease may last longer than it says, and what two nodes' clocks may differ meanwhile.
@@ -40,7 +40,7 @@ impl Decider {
                     let theirs = peer.is_home(&self.cluster.groups[g]);
                     peer.protocol.gives(theirs).map_err(|why| format!("{name} {why}"))?;
                 }
-                NodeState::Up | NodeState::Late if peer.silent() && !self.waited_for(n) => {
+                NodeState::Up | NodeState::Late if peer.silent() => {
                     return Err(format!("{name} has not said yet what it has"));
                 }
                 NodeState::Up | NodeState::Late => {}
@@ -99,6 +99,13 @@ impl Decider {
             return Ok(format!("{name} is dead, and the majority is here"));
         }
         if self.arbiters.exist() {
+            // A node that cannot tell by them that it is cut off keeps what it has.
+            if !peer.arbiters_tell() {
+                return Err(format!(
+                    "{name} is dead, and no ping node was reached while it lived: their answers tell nothing until it is \
+                     back, or this node is started anew"
+                ));
+            }
             let fell_silent = peer.heard.or(self.began).unwrap_or(self.now);
             if !self.arbiters.confirm(fell_silent, self.now) {
                 return Err(format!(
@@ -120,10 +127,12 @@ impl Decider {
         self.cluster.others().find(hears)
     }
 
-    /// Notes since when nobody hears the nodes that are dead.
+    /// Notes since when nobody hears the nodes that are dead. Only the most can tell: whom fewer do not hear may have been
+    /// heard by one of the others until now, and have kept what it had.
     pub(super) fn ask_witnesses(&mut self) {
+        let few = self.cluster.votes() && !self.cluster.majority(self.connected());
         for n in self.cluster.others() {
-            let heard = self.peers[n].state != NodeState::Dead || self.witness(n).is_some();
+            let heard = self.peers[n].state != NodeState::Dead || few || self.witness(n).is_some();
             let peer = &mut self.peers[n];
             peer.unheard = (!heard).then(|| peer.unheard.unwrap_or(self.now));
         }
@@ -136,11 +145,6 @@ impl Decider {
         let longest = self.peers.iter().map(own).max().unwrap_or_default().max(self.cluster.deadtime);
         let later = longest.saturating_sub(own(&self.peers[n])) + self.cluster.keepalive * 2;
         (limits.lease + SLACK).max(limits.stop) + later
-    }
-
-    /// Whether a node that has come has had the time to say what it has.
-    fn waited_for(&self, n: NodeId) -> bool {
-        self.peers[n].came.is_some_and(|came| self.now.since(came) >= self.cluster.initdead)
     }
 
     /// How many nodes are here: those that are heard and hear us, and we.
@@ -183,8 +187,42 @@ impl Decider {
         self.outcast = match alone {
             Some((true, why)) => Some(why),
             Some((false, why)) if now.since(since) >= self.cluster.deadtime => Some(why),
-            _ => self.mute(),
+            _ => self.mute().or_else(|| self.overtaken()),
         };
+        if self.doubt.is_some_and(|doubt| self.now >= doubt.until) && !self.stays_in_doubt() {
+            self.doubt = None;
+        }
+    }
+
+    /// Of three nodes and more the others may have taken what we had while we did not run: who of them may have, and that
+    /// we do not learn it by ourselves.
+    fn overtaken(&self) -> Option<String> {
+        let doubt = self.doubt.filter(|_| self.cluster.votes() && self.mine.iter().any(|mine| mine.own.keeps()))?;
+        let answered = self.cluster.others().filter(|n| self.has_answered(*n, doubt)).count();
+        if self.now >= doubt.proven && !self.cluster.majority(1 + answered) {
+            return Some("this node did not run for long, and most nodes have not answered since".to_owned());
+        }
+        let hidden = |n: NodeId| Some((n, self.witness(n).filter(|_| !self.peers[n].alive())?));
+        let (n, witness) = self.cluster.others().filter(|_| self.now >= doubt.until).find_map(hidden)?;
+        let (name, witness) = (self.cluster.name(n), self.cluster.name(witness));
+        Some(format!("this node did not run for long, and {name}, which {witness} hears, may have taken what it had"))
+    }
+
+    /// Whether a node is still to answer, or what we had is still here though somebody may have taken it.
+    fn stays_in_doubt(&self) -> bool {
+        let Some(doubt) = self.doubt.filter(|_| self.cluster.votes()) else { return false };
+        let waits = |n: NodeId| {
+            let peer = &self.peers[n];
+            peer.connected(self.cluster.me) && !peer.silent() && !self.has_answered(n, doubt)
+        };
+        self.mine.iter().any(|mine| mine.own.keeps())
+            && (self.overtaken().is_some() || self.cluster.others().any(waits))
+    }
+
+    /// Whether a node has heard of us since we run again.
+    fn has_answered(&self, n: NodeId, doubt: Doubt) -> bool {
+        let peer = &self.peers[n];
+        peer.alive() && peer.acknowledged(self.cluster.me, doubt.version..=self.version)
     }
 
     /// Why the others may rightly think that we are dead, and whether that is sure.
@@ -203,9 +241,7 @@ impl Decider {
         }
         // A node that has left may come back on the other side of a cut.
         let fell_silent = if other.state == NodeState::Left { other.since } else { other.heard.or(self.began) }?;
-        // Arbiters that nobody reached while both lived tell nothing.
-        let tells = other.arbiters > 0 || other.came.is_none();
-        let cut_off = tells && self.arbiters.deny(fell_silent);
+        let cut_off = other.arbiters_tell() && self.arbiters.deny(fell_silent);
         cut_off.then(|| (sure, "neither the other node nor any ping node answers: it is we who are cut off".to_owned()))
     }
 

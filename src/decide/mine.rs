@@ -106,6 +106,9 @@ impl Mine {
     }
 }
 
+/// Another node that keeps a group that we keep, and why it is we who have to let go, if it is.
+type Rival = (NodeId, Option<&'static str>);
+
 impl Decider {
     /// One step of one group; `placed` is the node that is to have it. Returns whether anything changed.
     pub(super) fn step(&mut self, g: GroupId, placed: Option<NodeId>) -> bool {
@@ -215,6 +218,9 @@ impl Decider {
             Some(format!("{} {}", self.cluster.name(n), doing(mark)))
         } else if self.leaving || self.outcast.is_some() {
             Some(self.outcast.clone().unwrap_or_else(|| "this node leaves".to_owned()))
+        } else if !self.has_room(me) {
+            // What was claimed beside it was first.
+            Some("this node has as many groups as it may".to_owned())
         } else {
             self.may_take(g).err()
         };
@@ -227,7 +233,7 @@ impl Decider {
         let Some(version) = version else { return false };
         let waits = self.cluster.others().find(|n| {
             let peer = &self.peers[*n];
-            let heard = peer.classic || peer.acknowledged(me, version);
+            let heard = peer.classic || peer.acknowledged(me, version..=self.version);
             peer.alive() && (!heard || peer.entry(group).is_some_and(|e| e.mark.occupies()))
         });
         if waits.is_some() {
@@ -272,19 +278,21 @@ impl Decider {
 
     /// We have it. Are we to keep it?
     fn keep(&mut self, g: GroupId) -> bool {
-        if let Some(cause) = self.must_release(g) {
+        let rival = self.rival(g);
+        if let Some(cause) = self.must_release(g, rival) {
             self.release(g, cause);
             return true;
         }
-        if let Some((n, cause)) = self.should_go(g) {
+        // With a rival there, who is to have it is not for us to say.
+        let goes = if rival.is_none() { self.should_go(g) } else { None };
+        if let Some((n, cause)) = goes {
             if !self.peers[n].classic {
                 self.release(g, cause);
                 return true;
             }
             self.offer(g, n);
         }
-        let rival = self.rival(g).is_some();
-        self.mine[g].clash = rival.then(|| self.mine[g].clash.unwrap_or(self.now));
+        self.mine[g].clash = rival.is_some().then(|| self.mine[g].clash.unwrap_or(self.now));
         // Somebody who is stopping it has announced its addresses, too, and clients may have believed that.
         let contested = self.another(g, |mark| mark.occupies() && mark != Mark::Claims).is_some();
         if std::mem::replace(&mut self.mine[g].contested, contested) && !contested {
@@ -305,14 +313,14 @@ impl Decider {
     }
 
     /// Why we may not keep a group.
-    fn must_release(&mut self, g: GroupId) -> Option<String> {
+    fn must_release(&self, g: GroupId, rival: Option<Rival>) -> Option<String> {
         if self.leaving {
             return Some("this node leaves".to_owned());
         }
         if let Some(why) = &self.outcast {
             return Some(why.clone());
         }
-        if let Some((n, yields)) = self.rival(g) {
+        if let Some((n, yields)) = rival {
             let name = self.cluster.name(n);
             match yields {
                 Some(why) => return Some(format!("{name} has it, too, and {why}")),
@@ -330,9 +338,6 @@ impl Decider {
     /// Who should rather have a group that we have, and why.
     fn should_go(&self, g: GroupId) -> Option<(NodeId, String)> {
         let me = self.cluster.me;
-        if self.rival(g).is_some() {
-            return None;
-        }
         // What is being started is not moved; it would only cost a second outage.
         if self.mine[g].own != Own::Held {
             return None;
@@ -354,7 +359,7 @@ impl Decider {
     }
 
     /// Another node that keeps the group, too, and why it is we who have to let go, if it is.
-    fn rival(&self, g: GroupId) -> Option<(NodeId, Option<&'static str>)> {
+    fn rival(&self, g: GroupId) -> Option<Rival> {
         let me = self.cluster.me;
         let group = &self.cluster.groups[g];
         for n in self.cluster.others() {

@@ -48,6 +48,17 @@ use report::{Mark, Report, Seen};
 /// The most events that a decision names.
 const MOST_REASONS: usize = 8;
 
+/// This node did not run for long: somebody else may rightly have what it had.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    /// Until then in any case.
+    until: Instant,
+    /// Until then most nodes have to have heard of us again.
+    proven: Instant,
+    /// The first report since: whoever has heard that one knows that we are here, and what it says is not of before.
+    version: u64,
+}
+
 /// What a node thinks, and has thought.
 #[derive(Clone, Debug)]
 pub struct Decider {
@@ -75,8 +86,7 @@ pub struct Decider {
     alone: Option<Instant>,
     /// Why we may have nothing.
     outcast: Option<String>,
-    /// Somebody else may rightly have what we had, until then.
-    doubt: Option<Instant>,
+    doubt: Option<Doubt>,
     /// Since when another node reaches more arbiters.
     worse: Option<Instant>,
     /// What our heartbeats carry.
@@ -181,7 +191,7 @@ impl Decider {
             }
             What::Beat { node, status, generation, number, voice } => {
                 let Some(n) = self.other(&node) else { return };
-                let before: Vec<_> = self.cluster.groups.iter().map(|group| self.peers[n].entry(group)).collect();
+                let before: Vec<_> = self.cluster.groups.iter().map(|group| self.peers[n].had(group)).collect();
                 self.peers[n].says((generation, number), &status, voice, &self.trigger);
                 for (g, before) in before.into_iter().enumerate() {
                     self.freed(g, n, before);
@@ -201,17 +211,25 @@ impl Decider {
             What::Reply(line) => self.decide(Action::Reply(line), String::new(), Vec::new()),
             What::Stalled { gap } => {
                 if gap >= self.cluster.deadtime / 2 {
-                    self.doubt = Some(now + self.cluster.deadtime);
+                    self.doubts(gap);
                 }
             }
             What::Generation(generation) => {
                 // A sender that begins anew in the middle was silent for so long that we may be thought dead.
-                if self.generation != 0 {
-                    self.doubt = Some(now + self.cluster.deadtime);
-                }
+                let anew = self.generation != 0;
                 self.generation = generation;
                 self.sent = Some(at);
                 (self.said, self.active) = (None, false);
+                // What others heard of an earlier start is no answer to what this one says.
+                self.version = (generation & 0xff) << 16;
+                for mine in &mut self.mine {
+                    if matches!(mine.own, Own::Claiming(_)) {
+                        mine.own = Own::Claiming(None);
+                    }
+                }
+                if anew {
+                    self.doubts(self.cluster.deadtime);
+                }
                 self.peers.iter_mut().for_each(|peer| peer.protocol.repeat());
             }
             What::Sent => (self.sent, self.quiet) = (Some(at), 0),
@@ -239,6 +257,15 @@ impl Decider {
         }
     }
 
+    /// We did not run for so long.
+    fn doubts(&mut self, gap: Duration) {
+        let Cluster { keepalive, deadtime, .. } = self.cluster;
+        // The others wait so much longer than a stop takes before they take what we have.
+        let left = (deadtime + keepalive).saturating_sub(gap).max(keepalive * 2);
+        self.said = None;
+        self.doubt = Some(Doubt { until: self.now + deadtime, proven: self.now + left, version: self.version + 1 });
+    }
+
     /// Another node by its name.
     fn other(&self, name: &str) -> Option<NodeId> {
         self.cluster.node(name).filter(|n| *n != self.cluster.me)
@@ -255,7 +282,9 @@ impl Decider {
         let cause = cause.unwrap_or_else(|| format!("it ended with status {status}"));
         if action == "fence" {
             if let Some(n) = self.other(of) {
-                self.peers[n].fencing = if status == 0 { Fencing::Done } else { Fencing::Failed(now) };
+                let fencing = if status == 0 { Fencing::Done } else { Fencing::Failed(now) };
+                // One that was heard since may have come back by itself, and is as it is after that.
+                self.peers[n].fencing = if self.peers[n].alive() { Fencing::No } else { fencing };
             }
             return;
         }
@@ -376,9 +405,6 @@ impl Decider {
     fn settle(&mut self) {
         if self.left {
             return;
-        }
-        if self.doubt.is_some_and(|until| self.now >= until) {
-            self.doubt = None;
         }
         self.ask_witnesses();
         self.judge_ourselves();

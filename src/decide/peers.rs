@@ -1,6 +1,7 @@
 //! What is known of the other nodes: whether they live, what they said last, and whether they hear us.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::classic::Classic;
@@ -58,6 +59,8 @@ pub struct Peer {
     pub report: Option<Report>,
     /// The event that carried it.
     pub reported: Option<String>,
+    /// It was away since it said that.
+    bygone: bool,
     /// It is a real heartbeat.
     pub classic: bool,
     /// What was said to and by it, if it is one.
@@ -94,6 +97,7 @@ impl Peer {
             NodeState::Up => {
                 self.came = Some(now);
                 self.fencing = Fencing::No;
+                self.bygone = true;
             }
             NodeState::Late | NodeState::Dead | NodeState::Unknown => {
                 self.heard = silent.map(back).or(self.heard);
@@ -113,6 +117,7 @@ impl Peer {
     pub fn begins_anew(&mut self, now: Instant) {
         // A real heartbeat is one until it says something else: what it has is told by itself, never by time.
         (self.report, self.foreign) = (None, false);
+        self.fencing = Fencing::No;
         self.came = Some(now);
     }
 
@@ -136,6 +141,7 @@ impl Peer {
                     report.groups.iter_mut().for_each(|entry| entry.doubtful = true);
                 }
                 self.report = Some(report);
+                self.bygone = false;
                 self.reported = Some(source.to_owned());
             }
             // Ours is silent about itself until it knows what runs there; it is not active before.
@@ -147,6 +153,11 @@ impl Peer {
     /// Whether it is there, be it late.
     pub fn alive(&self) -> bool {
         matches!(self.state, NodeState::Up | NodeState::Late)
+    }
+
+    /// Whether the arbiters tell which of us is cut off: those that nobody reached while both lived do not.
+    pub fn arbiters_tell(&self) -> bool {
+        self.arbiters > 0 || self.came.is_none()
     }
 
     /// Whether it hears the node with the number `me`, as far as it says.
@@ -167,10 +178,10 @@ impl Peer {
         }
     }
 
-    /// Whether it has heard our report of this version.
-    pub fn acknowledged(&self, me: usize, version: u64) -> bool {
+    /// Whether it has heard one of these versions of our report. What it heard of an earlier start of ours is none of them.
+    pub fn acknowledged(&self, me: usize, versions: RangeInclusive<u64>) -> bool {
         let seen = self.report.as_ref().and_then(|r| r.seen.get(me));
-        matches!(seen, Some(Seen::Heard(heard)) if *heard >= version)
+        matches!(seen, Some(Seen::Heard(heard)) if versions.contains(heard))
     }
 
     /// What it says of a group, if it is there.
@@ -180,6 +191,11 @@ impl Peer {
             return Some(Entry { key: group.key, mark, ordered: false, doubtful: false });
         }
         self.report.as_ref().filter(|_| self.alive()).and_then(|r| r.entry(group.key))
+    }
+
+    /// What it said of a group, if it was there all the time since: others may have taken up meanwhile what it let go.
+    pub fn had(&self, group: &Group) -> Option<Entry> {
+        self.entry(group).filter(|_| !self.bygone)
     }
 
     /// Whether it may have a group, as far as it says.

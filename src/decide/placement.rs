@@ -45,6 +45,11 @@ impl Decider {
         (0..self.cluster.groups.len()).filter(has).count()
     }
 
+    /// Whether a node may have one more group.
+    pub(super) fn has_room(&self, n: NodeId) -> bool {
+        self.load(n) < self.cluster.limits.groups
+    }
+
     /// As [`Self::fit`]; or it is a real heartbeat that has only just been started, and will start its own.
     fn can_start(&self, g: GroupId, n: NodeId) -> bool {
         let peer = &self.peers[n];
@@ -63,8 +68,7 @@ impl Decider {
     /// Whether another node could take a group from us, now.
     pub(super) fn can_have(&self, g: GroupId, n: NodeId) -> bool {
         let candidate = self.cluster.groups[g].candidates.contains(&n);
-        let room = self.load(n) < self.cluster.limits.groups;
-        candidate && self.fit(g, n) && room && !self.fewer_arbiters(n) && self.hears_all_that_we_hear(n)
+        candidate && self.fit(g, n) && self.has_room(n) && !self.fewer_arbiters(n) && self.hears_all_that_we_hear(n)
     }
 
     /// Whether a node hears everybody whom we hear: one that does not may not start what we give up.

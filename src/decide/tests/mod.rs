@@ -1,5 +1,6 @@
-//! The brain on a table: single situations here, whole clusters with all that can go wrong in [`simulation`].
+//! The brain on a table: single situations in [`table`], whole clusters with all that can go wrong in [`simulation`].
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod simulation;
+mod table;

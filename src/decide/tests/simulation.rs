@@ -50,6 +50,20 @@ struct Plan {
     orders: bool,
     /// Milliseconds from one fault to the next, on average.
     faults_every: u64,
+    /// The most groups of one node.
+    limit: usize,
+    /// What happens once all has come to rest.
+    epilogue: Option<(usize, Epilogue)>,
+}
+
+/// To a node, while nothing else happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Epilogue {
+    /// It dies, and does not come back.
+    Dies,
+    /// It does not reach the arbiter any more.
+    Dims,
+    Asked(Order),
 }
 
 impl Plan {
@@ -68,13 +82,27 @@ impl Plan {
         Self {
             groups: (0..groups).map(|_| candidates(dice)).collect(),
             nodes,
-            failback: if dice.chance(600) { AutoFailback::On } else { AutoFailback::Off },
+            failback: [AutoFailback::On, AutoFailback::On, AutoFailback::Off, AutoFailback::Legacy]
+                [dice.below(4) as usize],
             arbiter: dice.chance(if nodes == 2 { 500 } else { 100 }),
             fencing: dice.chance(150),
             loss: [0, 0, 20, 100, 250][dice.below(5) as usize],
             start_fails: [0, 0, 0, 100, 400][dice.below(5) as usize],
             orders: dice.chance(400),
             faults_every: 2000 + dice.below(15_000),
+            limit: [1, 2, 3, usize::MAX, usize::MAX, usize::MAX][dice.below(6) as usize],
+            epilogue: dice.chance(600).then(|| {
+                let what = [
+                    Epilogue::Dies,
+                    Epilogue::Dies,
+                    Epilogue::Dims,
+                    Epilogue::Asked(Order::Standby(Which::All)),
+                    Epilogue::Asked(Order::Takeover(Which::All)),
+                    Epilogue::Asked(Order::Failback),
+                    Epilogue::Asked(Order::Leave),
+                ];
+                (dice.below(nodes as u64) as usize, what[dice.below(7) as usize])
+            }),
         }
     }
 
@@ -103,7 +131,7 @@ impl Plan {
             resources: Vec::new(),
             line: 1,
         });
-        let limits = Limits { lease: ms(LEASE), stop: ms(STOP), groups: usize::MAX };
+        let limits = Limits { lease: ms(LEASE), stop: ms(STOP), groups: self.limit };
         Cluster::new(&ha_cf, &groups.collect::<Vec<_>>(), &name(&me), limits).unwrap()
     }
 }
@@ -163,8 +191,12 @@ struct Node {
     /// It does not know yet that it was away.
     waking_until: u64,
     runs: Vec<Run>,
+    /// Its stop is under way.
+    stops: Vec<bool>,
     stuck: Vec<bool>,
     reaches_arbiter: bool,
+    /// When that last changed.
+    reached_at: u64,
     /// Of its inputs, so that none overtakes another.
     thinks_at: u64,
 }
@@ -185,6 +217,10 @@ struct World {
     doubled: Vec<Option<u64>>,
     ordered: bool,
     failed: bool,
+    /// When the epilogue began, what ran on its node then, and whether that node has left since.
+    told: Option<(u64, Vec<usize>)>,
+    left: bool,
+    gone: Option<usize>,
     log: Option<String>,
 }
 
@@ -209,8 +245,10 @@ impl World {
                 paused: None,
                 waking_until: 0,
                 runs: vec![Run::Off; plan.groups.len()],
+                stops: vec![false; plan.groups.len()],
                 stuck: vec![false; plan.groups.len()],
                 reaches_arbiter: true,
+                reached_at: 0,
                 thinks_at: 0,
             }
         });
@@ -227,6 +265,9 @@ impl World {
             doubled: vec![None; plan.groups.len()],
             ordered: false,
             failed: false,
+            told: None,
+            left: false,
+            gone: None,
             log: logged.then(String::new),
             plan,
         };
@@ -257,7 +298,14 @@ impl World {
             }
             let over = self.now > CHAOS + CALM;
             if over || (self.calm && self.turn.is_multiple_of(64) && self.is_still()) {
-                break;
+                match self.plan.epilogue.filter(|_| self.told.is_none() && !over) {
+                    None => break,
+                    Some((n, what)) => {
+                        if let Err(what) = self.begin(n, what) {
+                            return (Err(what), self);
+                        }
+                    }
+                }
             }
             let Some(((at, _), (n, event))) = self.queue.pop_first() else { break };
             self.now = at;
@@ -268,13 +316,81 @@ impl World {
                 return (Err(what), self);
             }
         }
-        (self.ended_well(), self)
+        (self.ended_well().and_then(|()| self.told_well()), self)
+    }
+
+    /// All is at rest: one more thing happens.
+    fn begin(&mut self, n: usize, what: Epilogue) -> Outcome {
+        self.note(|| format!("and now n{n}: {what:?}"));
+        let had = (0..self.plan.groups.len()).filter(|g| self.nodes[n].runs[*g] != Run::Off).collect();
+        self.told = Some((self.now, had));
+        if !self.nodes[n].up {
+            return Ok(());
+        }
+        match what {
+            Epilogue::Dies => {
+                self.crash(n);
+                self.gone = Some(n);
+                Ok(())
+            }
+            Epilogue::Dims => {
+                self.nodes[n].reaches_arbiter = false;
+                Ok(())
+            }
+            Epilogue::Asked(order) => {
+                self.ordered = true;
+                self.think(n, What::Order(order))
+            }
+        }
+    }
+
+    /// What came of that. Where starts have failed, or a node may have only so much, it may be refused.
+    fn told_well(&self) -> Outcome {
+        let (Some((_, had)), Some((n, what))) = (&self.told, self.plan.epilogue) else { return Ok(()) };
+        if self.failed || self.plan.limit != usize::MAX || !self.nodes[n].up {
+            return Ok(());
+        }
+        let runs = |g: usize| self.nodes[n].runs[g] != Run::Off;
+        let other = |g: usize| self.could(g).iter().any(|m| *m != n && self.nodes[*m].up);
+        let away = || had.iter().find(|g| runs(**g) && other(**g)).map(|g| format!("g{g} stays on n{n}: {what:?}"));
+        let wrong = match what {
+            Epilogue::Dies => None,
+            Epilogue::Dims if !self.plan.arbiter => None,
+            Epilogue::Dims | Epilogue::Asked(Order::Standby(_)) => away(),
+            Epilogue::Asked(Order::Takeover(_)) => (0..self.plan.groups.len())
+                .find(|g| self.could(*g).contains(&n) && !runs(*g))
+                .map(|g| format!("g{g} did not come to n{n}")),
+            Epilogue::Asked(Order::Failback) => (0..self.plan.groups.len())
+                .find(|g| runs(*g) != (self.could(*g)[0] == n) && self.nodes[self.could(*g)[0]].up)
+                .map(|g| format!("g{g} is not where it belongs")),
+            Epilogue::Asked(_) => (!self.left).then(|| format!("n{n} has not left")),
+        };
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Whether a node reaches the arbiter, or there is none.
+    fn reaches(&self, n: usize) -> bool {
+        !self.plan.arbiter || self.nodes[n].reaches_arbiter
+    }
+
+    /// The nodes that may have a group.
+    fn could(&self, g: usize) -> Vec<usize> {
+        let mut could = self.plan.groups[g].clone();
+        if self.plan.nodes == 2 && could.len() == 1 {
+            could.push(1 - could[0]);
+        }
+        could
+    }
+
+    /// How many groups a node has.
+    fn load(&self, n: usize) -> usize {
+        self.nodes[n].runs.iter().filter(|run| **run != Run::Off).count()
     }
 
     /// Nothing has moved for long, and all is where it is to be. One run in eight is watched on, for as long as a node
     /// that died often is not trusted.
     fn is_still(&self) -> bool {
-        let last = self.moved_at.max(CHAOS + 20_000);
+        let last = self.moved_at.max(CHAOS + 20_000).max(self.told.as_ref().map_or(0, |(then, _)| then + 20_000));
         let watched = if self.plan.faults_every.is_multiple_of(8) { CHAOS + 330_000 } else { 0 };
         self.now > last + STILL && self.now > watched && self.ended_well().is_ok()
     }
@@ -346,7 +462,7 @@ impl World {
     }
 
     fn boot(&mut self, n: usize) -> Outcome {
-        if self.nodes[n].up {
+        if self.nodes[n].up || self.gone == Some(n) {
             return Ok(());
         }
         self.note(|| format!("n{n} boots"));
@@ -379,6 +495,7 @@ impl World {
         node.up = false;
         node.paused = None;
         node.runs.fill(Run::Off);
+        node.stops.fill(false);
     }
 
     fn wake(&mut self, n: usize, since: u64) -> Outcome {
@@ -387,7 +504,7 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[n];
         node.paused = None;
-        node.waking_until = now + LAG + DELAY + STOP + 2 * TICK;
+        node.waking_until = now + LAG + DELAY + STOP + 2 * TICK + 2 * KEEPALIVE;
         if gap > DEADTIME {
             node.generation += 1;
             node.number = 0;
@@ -529,6 +646,10 @@ impl World {
                 self.turn += 1;
                 let turn = self.turn;
                 self.nodes[n].runs[g] = Run::On(turn);
+                let kept = self.nodes[n].runs.iter().zip(&self.nodes[n].stops);
+                if kept.filter(|(run, stops)| **run != Run::Off && !**stops).count() > self.plan.limit {
+                    return Err(format!("n{n} has more groups than it may"));
+                }
                 self.moved();
                 let later = 20 + self.dice.below(3000);
                 self.at(later, n, Event::Done { epoch, group: g, start: true, turn });
@@ -537,10 +658,14 @@ impl World {
             }
             Action::Release { group } => {
                 self.note(|| format!("n{n} releases {group}: {cause}"));
+                if self.plan.failback == AutoFailback::Off && cause.contains("is back") {
+                    return Err(format!("n{n} gives {group} back, which nobody wants"));
+                }
                 let g = self.group(&group);
                 self.turn += 1;
                 let turn = self.turn;
                 self.nodes[n].runs[g] = Run::On(turn);
+                self.nodes[n].stops[g] = true;
                 self.moved();
                 let later = 10 + self.dice.below(STOP - 10);
                 self.at(later, n, Event::Done { epoch, group: g, start: false, turn });
@@ -558,6 +683,7 @@ impl World {
                     return Err(format!("n{n} left with something running"));
                 }
                 self.nodes[n].up = false;
+                self.left = true;
                 let back = 3000 + self.dice.below(10_000);
                 self.at(back, n, Event::Boot);
             }
@@ -590,13 +716,15 @@ impl World {
         }
         let fails = !self.calm && start && self.dice.chance(self.plan.start_fails);
         let sticks = !self.calm && !start && self.dice.chance(self.plan.start_fails / 8);
-        if (!start && !sticks) || fails {
+        let half = fails && self.dice.chance(300);
+        if (!start && !sticks) || (fails && !half) {
             self.nodes[n].runs[g] = Run::Off;
         }
+        self.nodes[n].stops[g] = false;
         self.nodes[n].stuck[g] = sticks;
         self.failed |= fails || sticks;
         let action = if start { "acquire" } else { "release" };
-        let status = i64::from(fails || sticks);
+        let status = if half { 5 } else { i64::from(fails || sticks) };
         self.note(|| format!("n{n}: {action} g{g} done: {status}"));
         self.think(n, What::Done { action: action.into(), of: format!("g{g}"), status, cause: None })
     }
@@ -650,7 +778,7 @@ impl World {
             8 => {
                 let reaches = !self.nodes[n].reaches_arbiter;
                 self.note(|| format!("n{n} reaches the arbiter: {reaches}"));
-                self.nodes[n].reaches_arbiter = reaches;
+                (self.nodes[n].reaches_arbiter, self.nodes[n].reached_at) = (reaches, self.now);
             }
             9 if self.plan.orders && self.nodes[n].up => {
                 let which = [Which::All, Which::Local, Which::Foreign][self.dice.below(3) as usize];
@@ -692,7 +820,16 @@ impl World {
 
     /// With three nodes and more, nobody else has what is started.
     fn alone(&self, n: usize, g: usize) -> Outcome {
-        let exclusive = self.plan.nodes > 2 || self.plan.fencing;
+        // A stop that failed keeps a group, as far as they hear each other.
+        let hears = |a: usize, b: usize| self.nodes[a].ears[b].state == NodeState::Up && self.nodes[b].paused.is_none();
+        let stuck = |m: &usize| self.nodes[*m].up && self.nodes[*m].stuck[g] && hears(n, *m) && hears(*m, n);
+        if let Some(m) = (0..self.plan.nodes).filter(|m| *m != n).find(stuck) {
+            return Err(format!("n{n} starts g{g} which n{m} could not stop"));
+        }
+        // Of two nodes one that cannot reach the arbiter starts nothing that the other has.
+        let far = self.plan.nodes == 2 && self.plan.arbiter && !self.nodes[n].reaches_arbiter;
+        let far = far && self.now > self.nodes[n].reached_at + 2 * DEADTIME && self.nodes[n].waking_until <= self.now;
+        let exclusive = self.plan.nodes > 2 || self.plan.fencing || far;
         let Some(other) = (0..self.plan.nodes).find(|m| *m != n && self.runs(*m, g)) else { return Ok(()) };
         if exclusive && self.nodes[n].waking_until <= self.now {
             return Err(format!("n{n} starts g{g} while n{other} runs it"));
@@ -733,19 +870,20 @@ impl World {
         if self.plan.nodes > 2 && up.len() * 2 <= self.plan.nodes {
             return Ok(());
         }
-        for (g, candidates) in self.plan.groups.iter().enumerate() {
-            let mut could = candidates.clone();
-            if self.plan.nodes == 2 && could.len() == 1 {
-                could.push(1 - could[0]);
+        for g in 0..self.plan.groups.len() {
+            let could = self.could(g);
+            if let Some(n) = up.iter().find(|n| self.nodes[**n].stuck[g]) {
+                return Err(format!("g{g} was never stopped on n{n}"));
             }
             let running: Vec<usize> = up.iter().copied().filter(|n| self.nodes[*n].runs[g] != Run::Off).collect();
             let alive: Vec<usize> = could.iter().copied().filter(|n| up.contains(n)).collect();
             match running.as_slice() {
-                [] if alive.is_empty() => {}
+                [] if alive.iter().all(|n| self.load(*n) >= self.plan.limit) => {}
                 [n] if alive.contains(n) => {
                     let home = could[0];
-                    let goes = self.plan.failback == AutoFailback::On && !self.ordered && !self.failed;
-                    if goes && up.contains(&home) && *n != home {
+                    let goes = self.plan.failback != AutoFailback::Off && !self.ordered && !self.failed;
+                    let room = up.contains(&home) && self.load(home) < self.plan.limit;
+                    if goes && room && *n != home && self.reaches(home) {
                         return Err(format!("g{g} is on n{n} and not back on n{home}"));
                     }
                 }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dice::Dice;
 use crate::heartbeat::sender::speaker::{Identity, Present, Speaker};
 
 const END: u64 = 20_000;
@@ -203,7 +204,7 @@ impl Model {
 
 struct World<'a> {
     case: &'a Case,
-    random: u64,
+    dice: Dice,
     now: u64,
     turn: u64,
     events: BTreeMap<(u64, u64), Event>,
@@ -259,7 +260,7 @@ impl<'a> World<'a> {
         let nodes = case.senders.len();
         let mut world = Self {
             case,
-            random: case.seed,
+            dice: Dice::new(case.seed),
             now: 0,
             turn: 0,
             events: BTreeMap::new(),
@@ -290,12 +291,7 @@ impl<'a> World<'a> {
     }
 
     fn below(&mut self, most: u64) -> u64 {
-        // xorshift64*, with a state that is never zero.
-        self.random |= u64::from(self.random == 0);
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % most.max(1)
+        self.dice.below(most)
     }
 
     fn at(&mut self, when: u64, event: Event) {

@@ -18,6 +18,7 @@ use super::super::keeper::{self, Tenure};
 use super::super::record::{Image, Kind, Record, SECTOR, Sector, encode};
 use super::super::terms::Terms;
 use crate::clock::Instant;
+use crate::dice::Dice;
 
 /// In microseconds.
 const LEASE: u64 = 10_000_000;
@@ -181,7 +182,7 @@ struct World {
     lease: Sector,
     note: Option<Record>,
     held: Vec<Held>,
-    random: u64,
+    dice: Dice,
     /// When the last of what was done in the time of harm has had its effect.
     unrest_until: u64,
     figures: Figures,
@@ -208,7 +209,7 @@ impl World {
             lease: Sector::Blank,
             note: None,
             held: Vec::new(),
-            random: case.seed | 1,
+            dice: Dice::new(case.seed),
             unrest_until: 0,
             figures: Figures::default(),
             case,
@@ -222,10 +223,7 @@ impl World {
     }
 
     fn below(&mut self, n: u64) -> u64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % n.max(1)
+        self.dice.below(n)
     }
 
     fn at(&mut self, at: u64, event: Event) {

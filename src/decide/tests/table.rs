@@ -1,0 +1,622 @@
+//! One node and what it hears, step by step: rules that a simulation meets too seldom to be sure of them.
+
+use std::time::Duration;
+
+use super::super::action::Action;
+use super::super::cluster::{Cluster, Limits};
+use super::super::input::{Input, Order, Voice, What, Which};
+use super::super::report::{Entry, Mark, Report, Seen};
+use super::super::{Decider, NodeState};
+use crate::clock::Instant;
+use crate::config::ha_cf::{AutoFailback, HaCf, PingGroup, Stonith};
+use crate::config::haresources;
+
+/// A node n0 of a cluster, at a time in milliseconds.
+struct Table {
+    brain: Decider,
+    now: u64,
+    /// Its last report, and what it did since it was last asked.
+    said: Option<Report>,
+    did: Vec<Action>,
+    digest: u16,
+    numbers: Vec<u64>,
+    /// What the others say that they have: node, group, mark.
+    others: Vec<(usize, usize, Mark)>,
+    keys: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Kind {
+    arbiter: bool,
+    fencing: bool,
+    failback: bool,
+    limit: Option<usize>,
+}
+
+impl Table {
+    /// Ready, in its seventh generation, with these groups' candidates.
+    fn new(nodes: usize, groups: &[&[usize]], kind: &Kind) -> Self {
+        let name = |n: &usize| format!("n{n}");
+        let ms = Duration::from_millis;
+        let router = PingGroup { name: "r".into(), hosts: vec!["r".into()] };
+        let device = Stonith { host: Some("*".into()), kind: "test".into(), parameters: Vec::new() };
+        let ha_cf = HaCf {
+            nodes: (0..nodes).map(|n| name(&n)).collect(),
+            keepalive: ms(500),
+            deadtime: ms(2000),
+            initdead: ms(4000),
+            auto_failback: if kind.failback { AutoFailback::On } else { AutoFailback::Off },
+            ping_groups: if kind.arbiter { vec![router] } else { Vec::new() },
+            stonith: if kind.fencing { vec![device] } else { Vec::new() },
+            ..HaCf::default()
+        };
+        let groups: Vec<_> = groups
+            .iter()
+            .enumerate()
+            .map(|(g, candidates)| haresources::Group {
+                id: format!("g{g}"),
+                nodes: candidates.iter().map(name).collect(),
+                resources: Vec::new(),
+                line: 1,
+            })
+            .collect();
+        let limits = Limits { lease: ms(2000), stop: ms(3000), groups: kind.limit.unwrap_or(usize::MAX) };
+        let cluster = Cluster::new(&ha_cf, &groups, "n0", limits).unwrap();
+        let mut table = Self {
+            now: 0,
+            said: None,
+            did: Vec::new(),
+            digest: cluster.digest,
+            numbers: vec![0; nodes],
+            others: Vec::new(),
+            keys: cluster.groups.iter().map(|g| g.key).collect(),
+            brain: Decider::new(cluster),
+        };
+        table.take(What::Generation(7));
+        table.take(What::Ready);
+        table
+    }
+
+    fn take(&mut self, what: What) {
+        let now = Some(Instant::at(Duration::from_millis(self.now)));
+        let source = format!("table:{}", self.now);
+        for decision in self.brain.take(Input { now, at: None, source, what }) {
+            if let Action::Order { report: Some(text), .. } = &decision.action {
+                self.said = Report::decode(text);
+            }
+            self.did.push(decision.action);
+        }
+    }
+
+    fn becomes(&mut self, n: usize, is: NodeState) {
+        let silent = Some(Duration::from_millis(if is == NodeState::Dead { 2000 } else { 0 }));
+        self.take(What::Node { node: format!("n{n}"), is, silent, deadtime: None });
+    }
+
+    /// What a node would say that has heard our last report, and hears these.
+    fn report(&self, n: usize, hears: &[usize]) -> Report {
+        let ours = self.said.as_ref().map_or(0, |said| said.version);
+        let seen = (0..self.numbers.len()).map(|m| match m {
+            m if m == n => Seen::Own,
+            0 if hears.contains(&0) => Seen::Heard(ours),
+            m if hears.contains(&m) => Seen::Heard(1),
+            _ => Seen::Deaf,
+        });
+        let has = self.others.iter().filter(|(m, ..)| *m == n);
+        Report {
+            digest: self.digest,
+            generation: 3,
+            version: 0x3_0001,
+            ready: true,
+            leaving: false,
+            pings: None,
+            seen: seen.collect(),
+            groups: has
+                .map(|(_, g, mark)| Entry { key: self.keys[*g], mark: *mark, ordered: false, doubtful: false })
+                .collect(),
+        }
+    }
+
+    fn hears(&mut self, n: usize, voice: Voice) {
+        self.numbers[n] += 1;
+        let (node, status) = (format!("n{n}"), "active".to_owned());
+        self.take(What::Beat { node, status, generation: 3, number: self.numbers[n], voice });
+    }
+
+    fn says(&mut self, n: usize, hears: &[usize]) {
+        let report = self.report(n, hears);
+        self.hears(n, Voice::Ours(report));
+    }
+
+    /// It says that it does this with a group, or nothing.
+    fn with(&mut self, n: usize, g: usize, mark: impl Into<Option<Mark>>) {
+        self.others.retain(|(m, h, _)| (*m, *h) != (n, g));
+        self.others.extend(mark.into().map(|mark| (n, g, mark)));
+    }
+
+    fn done(&mut self, action: &str, of: &str, status: i64) {
+        self.take(What::Done { action: action.into(), of: of.into(), status, cause: None });
+    }
+
+    fn passes(&mut self, ms: u64) {
+        for _ in 0..ms / 500 {
+            self.now += 500;
+            self.take(What::Sent);
+            self.take(What::Tick);
+        }
+    }
+
+    /// What was started, stopped or fenced since, in words.
+    fn did(&mut self) -> Vec<String> {
+        let words = std::mem::take(&mut self.did).into_iter().filter_map(|action| match action {
+            Action::Acquire { group, free, dead } => Some(format!("acquire {group} {free} {dead:?}")),
+            Action::Release { group } => Some(format!("release {group}")),
+            Action::Fence { node } => Some(format!("fence {node}")),
+            Action::Announce { group } => Some(format!("announce {group}")),
+            Action::Prepare { group, node } => Some(format!("prepare {group} {node}")),
+            Action::Refused { what } => Some(format!("refused {what}")),
+            Action::Exit { status } => Some(format!("exit {status}")),
+            _ => None,
+        });
+        words.collect()
+    }
+
+    #[track_caller]
+    fn must(&mut self, wanted: &[&str]) {
+        assert_eq!(self.did(), wanted, "at {}: {:?}", self.now, self.brain.explain());
+    }
+
+    fn why(&self, g: usize) -> String {
+        self.brain.explain()[g].why.to_owned()
+    }
+
+    /// n0 has g0, which n1 may have, too; n2 is there in a cluster of three.
+    fn holding(nodes: usize, kind: &Kind) -> Self {
+        let mut t = Self::new(nodes, &[&[0, 1]], kind);
+        for n in 1..nodes {
+            t.becomes(n, NodeState::Up);
+            t.says(n, &[0, 1, 2]);
+        }
+        (1..nodes).for_each(|n| t.says(n, &[0, 1, 2]));
+        t.done("acquire", "g0", 0);
+        t.must(&["acquire g0 true []"]);
+        (1..nodes).for_each(|n| t.says(n, &[0, 1, 2]));
+        t
+    }
+}
+
+/// n0 and n1 do not hear each other, n2 hears both, and is none of the group's nodes.
+#[test]
+fn a_lasting_partial_cut_leaves_down_what_nobody_has_until_it_ends_or_a_node_dies() {
+    let mut t = Table::new(3, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Dead);
+    t.becomes(2, NodeState::Up);
+    t.says(2, &[0, 1]);
+    t.passes(3_600_000);
+    t.must(&[]);
+    assert_eq!(t.why(0), "n2 still hears n1");
+    // It dies: n2 does not hear it any more, either. It is given the time to find out and to stop.
+    t.says(2, &[0]);
+    t.passes(4000);
+    t.says(2, &[0]);
+    t.must(&[]);
+    t.passes(1000);
+    t.says(2, &[0]);
+    t.must(&["acquire g0 false [\"n1\"]"]);
+}
+
+#[test]
+fn a_lasting_partial_cut_moves_nothing_to_a_node_that_hears_less() {
+    let mut t = Table::new(3, &[&[0, 1]], &Kind::default());
+    for n in [1, 2] {
+        t.becomes(n, NodeState::Up);
+        t.says(n, &[0]);
+    }
+    [1, 2].into_iter().for_each(|n| t.says(n, &[0]));
+    t.done("acquire", "g0", 0);
+    t.did();
+    t.take(What::Order(Order::Standby(Which::All)));
+    t.must(&["refused giving up g0"]);
+}
+
+#[test]
+fn what_was_heard_of_an_earlier_start_is_no_answer_to_a_claim() {
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    // It has heard the thousandth report of our sixth generation, and one of the same count as the claim.
+    for heard in [0x6_03e8, 0x6_0002, 1, 2, 3, 1000, 0xff_0001] {
+        let mut old = t.report(1, &[0]);
+        old.seen[0] = Seen::Heard(heard);
+        t.hears(1, Voice::Ours(old));
+        t.must(&[]);
+    }
+    assert_eq!(t.said.as_ref().unwrap().groups[0].mark, Mark::Claims);
+    t.says(1, &[0]);
+    t.must(&["acquire g0 true []"]);
+}
+
+#[test]
+fn a_claim_that_was_made_before_our_heartbeats_began_anew_is_said_again() {
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.says(1, &[]);
+    let mut idle = t.report(1, &[0]);
+    idle.seen[0] = Seen::Heard(0);
+    t.hears(1, Voice::Ours(idle));
+    t.take(What::Generation(0x100));
+    t.must(&[]);
+    t.says(1, &[0]);
+    t.must(&["acquire g0 true []"]);
+}
+
+/// n1 was away, and what it says when it is back changes what it said before: others may have taken it since.
+#[test]
+fn what_a_node_let_go_while_it_was_away_is_not_thought_free() {
+    for away in [false, true] {
+        let mut t = Table::new(5, &[&[0, 1]], &Kind::default());
+        for n in 1..5 {
+            t.becomes(n, NodeState::Up);
+            t.with(1, 0, Mark::Releases);
+            t.says(n, &[0, 1, 2, 3, 4]);
+        }
+        t.becomes(4, NodeState::Dead);
+        (2..4).for_each(|n| t.says(n, &[0, 1, 2, 3]));
+        if away {
+            t.becomes(1, NodeState::Dead);
+            t.becomes(1, NodeState::Up);
+        }
+        t.with(1, 0, None);
+        t.says(1, &[0, 2, 3]);
+        (1..4).for_each(|n| t.says(n, &[0, 1, 2, 3]));
+        let wanted: &[&str] = if away { &[] } else { &["acquire g0 true []"] };
+        t.must(wanted);
+    }
+}
+
+#[test]
+fn after_a_stall_most_nodes_have_to_answer() {
+    for answers in [false, true] {
+        let mut t = Table::holding(3, &Kind::default());
+        t.now += 1900;
+        t.take(What::Stalled { gap: Duration::from_millis(1900) });
+        if answers {
+            t.says(2, &[0, 1]);
+        }
+        t.passes(500);
+        t.must(&[]);
+        t.passes(500);
+        let wanted: &[&str] = if answers { &[] } else { &["release g0"] };
+        t.must(wanted);
+    }
+}
+
+#[test]
+fn after_a_stall_a_node_that_only_others_hear_may_have_taken_it() {
+    for hears in [&[0, 1][..], &[0]] {
+        let mut t = Table::holding(3, &Kind::default());
+        t.now += 9000;
+        t.take(What::Generation(8));
+        t.take(What::Stalled { gap: Duration::from_secs(9) });
+        t.says(2, hears);
+        t.passes(2000);
+        t.must(&[]);
+        t.becomes(1, NodeState::Dead);
+        let wanted: &[&str] = if hears.contains(&1) { &["release g0"] } else { &[] };
+        t.must(wanted);
+    }
+}
+
+#[test]
+fn ping_nodes_that_nobody_reached_while_both_lived_tell_nothing() {
+    for reached in [false, true] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind { arbiter: true, ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        let ping = |t: &mut Table, up| {
+            let began = Some(Instant::at(Duration::from_millis(t.now)));
+            t.take(What::Ping { host: "r".into(), up: Some(up), began });
+        };
+        for _ in 0..8 {
+            ping(&mut t, reached);
+            t.says(1, &[0]);
+            t.passes(500);
+        }
+        t.becomes(1, NodeState::Dead);
+        for _ in 0..8 {
+            ping(&mut t, true);
+            t.passes(500);
+        }
+        let wanted: &[&str] = if reached { &["acquire g0 false [\"n1\"]"] } else { &[] };
+        t.must(wanted);
+    }
+}
+
+#[test]
+fn a_fencing_counts_for_the_death_that_it_was_asked_for() {
+    for back in [false, true] {
+        let mut t = Table::holding(2, &Kind { fencing: true, ..Kind::default() });
+        t.becomes(1, NodeState::Dead);
+        t.take(What::Lost { group: "g0".into(), cause: "it ended".into() });
+        t.done("release", "g0", 0);
+        t.passes(30_000);
+        t.must(&["release g0", "fence n1"]);
+        if back {
+            t.becomes(1, NodeState::Up);
+            t.with(1, 0, Mark::Holds);
+            t.says(1, &[0]);
+        }
+        t.done("fence", "n1", 0);
+        if !back {
+            t.must(&["acquire g0 true []"]);
+            continue;
+        }
+        t.becomes(1, NodeState::Dead);
+        t.passes(10_000);
+        t.must(&["fence n1"]);
+        t.done("fence", "n1", 0);
+        t.must(&["acquire g0 true []"]);
+    }
+}
+
+#[test]
+fn a_node_that_is_started_anew_before_it_is_missed_is_not_fenced_any_more() {
+    let mut t = Table::new(2, &[&[1, 0]], &Kind { fencing: true, ..Kind::default() });
+    t.becomes(1, NodeState::Dead);
+    t.must(&["fence n1"]);
+    t.take(What::Restarted { node: "n1".into() });
+    t.must(&["fence n1"]);
+}
+
+#[test]
+fn nothing_is_started_beside_a_node_of_another_version() {
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.hears(1, Voice::Foreign);
+    t.passes(60_000);
+    t.must(&[]);
+    assert_eq!(t.why(0), "n1 speaks of its groups in words of another version");
+}
+
+#[test]
+fn two_claims_at_once_do_not_exceed_the_limit() {
+    let mut t = Table::new(2, &[&[0, 1], &[0, 1]], &Kind { limit: Some(1), ..Kind::default() });
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[]);
+    t.says(1, &[0]);
+    t.says(1, &[0]);
+    t.must(&["acquire g1 true []"]);
+    t.done("acquire", "g1", 1);
+    t.did();
+    // g0 comes free while g1 is claimed again.
+    t.passes(10_000);
+    t.with(1, 0, None);
+    let before = t.report(1, &[0]);
+    t.hears(1, Voice::Ours(before));
+    t.says(1, &[0]);
+    assert_eq!(t.did().len(), 1);
+}
+
+#[test]
+fn what_was_found_could_not_be_stopped_is_tried_again_and_ours_as_long() {
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.take(What::Found("g0".into()));
+    t.becomes(1, NodeState::Up);
+    t.says(1, &[0]);
+    assert_eq!(t.said.as_ref().unwrap().groups[0].mark, Mark::Stuck);
+    t.passes(29_500);
+    t.must(&[]);
+    t.passes(500);
+    t.must(&["release g0"]);
+    t.done("release", "g0", 0);
+    t.says(1, &[0]);
+    t.must(&["acquire g0 true []"]);
+}
+
+#[test]
+fn what_does_not_run_any_more_is_stopped_and_goes_elsewhere() {
+    let mut t = Table::holding(2, &Kind::default());
+    t.take(What::Lost { group: "g0".into(), cause: "it ended".into() });
+    t.must(&["release g0"]);
+    t.done("release", "g0", 0);
+    t.says(1, &[0]);
+    t.must(&[]);
+    assert_eq!(t.why(0), "n1 is to have it");
+}
+
+#[test]
+fn addresses_are_asked_for_ahead_and_announced_again() {
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[0]);
+    t.becomes(1, NodeState::Late);
+    t.must(&["prepare g0 n1"]);
+    t.becomes(1, NodeState::Dead);
+    t.must(&["acquire g0 false [\"n1\"]"]);
+    t.done("acquire", "g0", 0);
+    t.with(1, 0, Mark::Releases);
+    t.becomes(1, NodeState::Up);
+    t.says(1, &[0]);
+    t.with(1, 0, None);
+    t.says(1, &[0]);
+    t.must(&["announce g0"]);
+}
+
+/// Those that have left, were fenced or live have nothing that may be overridden.
+#[test]
+fn only_those_that_died_are_named_to_be_overridden() {
+    let mut t = Table::new(5, &[&[0, 1]], &Kind::default());
+    for n in 1..5 {
+        t.becomes(n, NodeState::Up);
+    }
+    t.becomes(3, NodeState::Left);
+    t.becomes(4, NodeState::Dead);
+    for _ in 0..30 {
+        [1, 2].into_iter().for_each(|n| t.says(n, &[0, 1, 2]));
+        t.passes(500);
+    }
+    t.must(&["acquire g0 false [\"n4\"]"]);
+}
+
+/// Nodes that were configured in two ways do not rely on the order of one of them.
+#[test]
+fn with_other_files_the_names_decide_between_two_claims() {
+    for same in [true, false] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind::default());
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Failed);
+        t.says(1, &[0]);
+        let mut claims = t.report(1, &[0]);
+        claims.groups[0].mark = Mark::Claims;
+        claims.digest = if same { t.digest } else { !t.digest };
+        t.hears(1, Voice::Ours(claims));
+        let ours = t.said.as_ref().unwrap().groups.first().map(|entry| entry.mark);
+        assert_eq!(ours, (!same).then_some(Mark::Claims), "{same}");
+    }
+}
+
+#[test]
+fn whoever_cannot_be_heard_gives_up_what_it_has() {
+    let mut t = Table::holding(2, &Kind::default());
+    t.passes(5000);
+    t.must(&[]);
+    for _ in 0..3 {
+        t.now += 500;
+        t.take(What::Tick);
+    }
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn a_node_that_died_often_has_to_be_there_for_longer_before_it_gets_back_what_it_had() {
+    for (deaths, waits) in [(1, 0), (2, 8000), (3, 16_000)] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind { failback: true, ..Kind::default() });
+        for _ in 0..deaths {
+            t.becomes(1, NodeState::Up);
+            t.says(1, &[0]);
+            t.now += 100;
+            t.becomes(1, NodeState::Dead);
+        }
+        t.done("acquire", "g0", 0);
+        t.did();
+        t.becomes(1, NodeState::Up);
+        t.says(1, &[0]);
+        if waits > 0 {
+            t.passes(waits - 500);
+            t.must(&[]);
+            t.passes(500);
+        }
+        t.must(&["release g0"]);
+    }
+}
+
+/// A node that the group prefers claims what we have: which of us did not run for long decides first.
+#[test]
+fn of_two_that_have_a_group_the_one_in_doubt_lets_go() {
+    for (ours, theirs, goes) in [(false, false, false), (true, false, true), (false, true, false), (true, true, false)]
+    {
+        let mut t = Table::holding(2, &Kind::default());
+        if ours {
+            t.take(What::Stalled { gap: Duration::from_secs(2) });
+        }
+        t.with(1, 0, Mark::Holds);
+        let mut report = t.report(1, &[0]);
+        report.groups[0].doubtful = theirs;
+        t.hears(1, Voice::Ours(report));
+        assert_eq!(!t.did().is_empty(), goes, "{ours} {theirs}");
+    }
+    for theirs in [false, true] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind::default());
+        t.becomes(1, NodeState::Dead);
+        t.done("acquire", "g0", 0);
+        t.did();
+        t.with(1, 0, Mark::Holds);
+        t.becomes(1, NodeState::Up);
+        let mut report = t.report(1, &[0]);
+        report.groups[0].doubtful = theirs;
+        t.hears(1, Voice::Ours(report));
+        assert_eq!(t.did().is_empty(), theirs, "the group prefers it");
+    }
+}
+
+#[test]
+fn what_a_node_has_that_does_not_hear_us_is_left_to_it() {
+    let mut t = Table::holding(2, &Kind::default());
+    t.passes(4000);
+    t.with(1, 0, Mark::Claims);
+    t.says(1, &[]);
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn a_node_that_reaches_no_ping_node_takes_nothing() {
+    for reaches in [false, true] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind { arbiter: true, ..Kind::default() });
+        let ping = |t: &mut Table, up| {
+            let began = Some(Instant::at(Duration::from_millis(t.now)));
+            t.take(What::Ping { host: "r".into(), up: Some(up), began });
+        };
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[0]);
+        for _ in 0..8 {
+            ping(&mut t, true);
+            t.passes(500);
+        }
+        // The last answer is older than its last heartbeat.
+        t.passes(500);
+        t.becomes(1, NodeState::Late);
+        t.passes(2000);
+        t.did();
+        t.becomes(1, NodeState::Dead);
+        for _ in 0..8 {
+            if reaches {
+                ping(&mut t, true);
+            }
+            t.passes(500);
+        }
+        assert_eq!(t.did().len(), usize::from(reaches));
+    }
+}
+
+#[test]
+fn what_an_operator_moved_stays() {
+    for ordered in [false, true] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind { failback: true, ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[0]);
+        if ordered {
+            t.take(What::Order(Order::Takeover(Which::All)));
+            assert_eq!(t.said.as_ref().unwrap().groups[0].mark, Mark::Wishes);
+        }
+        t.with(1, 0, if ordered { None } else { Some(Mark::Failed) });
+        t.says(1, &[0]);
+        t.says(1, &[0]);
+        t.must(&["acquire g0 true []"]);
+        t.done("acquire", "g0", 0);
+        t.with(1, 0, None);
+        t.says(1, &[0]);
+        t.passes(1000);
+        let wanted: &[&str] = if ordered { &[] } else { &["release g0"] };
+        t.must(wanted);
+    }
+}
+
+/// n1 was dead to us for long, but n2, which comes only now, may have heard it until a moment ago.
+#[test]
+fn a_minority_does_not_know_since_when_nobody_hears_a_node() {
+    let mut t = Table::new(3, &[&[1, 0]], &Kind::default());
+    t.becomes(1, NodeState::Dead);
+    t.becomes(2, NodeState::Dead);
+    t.passes(60_000);
+    t.becomes(2, NodeState::Up);
+    t.says(2, &[0]);
+    t.passes(4000);
+    t.says(2, &[0]);
+    t.must(&[]);
+    t.passes(1000);
+    t.says(2, &[0]);
+    t.must(&["acquire g0 false [\"n1\"]"]);
+}
