@@ -292,7 +292,9 @@ fn one_kind_replaces_the_other() {
             let [(a, a_served), (b, b_served)] = clients.end()[..] else { panic!("two clients") };
             println!("{what:40} clients of FlagA miss {a:>6.1} ms, of FlagB {b:>6.1} ms");
             assert!(a_served && b_served, "{what}");
-            pair.seats[place].kind = kind;
+            if !pair.seats[place].runs {
+                pair.seats[place].becomes(kind);
+            }
         }
     }
     pair.nothing_rebooted();
