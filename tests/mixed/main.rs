@@ -167,6 +167,7 @@ fn a_cut_heals(real: Place, failback: &'static str) {
     eventually("one lets go", || !pair.watch.held().contains(&[true; 2]));
     println!("{:40} {:>6} ms until one lets go", "the network is back", back.elapsed().as_millis());
     pair.watch.forgive();
+    pair.seats[real].real().await_log("Performing heartbeat restart exec");
     if failback == "on" {
         pair.expect_still(HOME);
     } else {
