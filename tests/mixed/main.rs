@@ -30,6 +30,11 @@ fn two() -> Lab {
     Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24")])
 }
 
+/// The same, and a host beside them.
+fn three() -> Lab {
+    Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24"), ("c", "10.9.0.3/24")])
+}
+
 /// Pairs wait for their deadtimes most of the time: each of these runs beside the others.
 fn beside(scenarios: &[&(dyn Fn() + Sync)]) {
     thread::scope(|scope| scenarios.iter().for_each(|scenario| drop(scope.spawn(scenario))));
@@ -264,10 +269,43 @@ fn either_of_two_media_is_cut(real: Place) {
     pair.nothing_rebooted();
 }
 
+/// The one that reaches a ping node has everything, the real one by its ipfail; what neither reaches moves nothing.
+fn a_ping_node_is_lost(real: Place, failback: &'static str) {
+    let lab = three();
+    let ours = 1 - real;
+    let more = "deadping 1\nping 10.9.0.3\nrespawn hacluster /usr/libexec/heartbeat/ipfail\n";
+    let mut pair = Pair::start(&lab, Plan { more, ..Plan::real_at(real, failback) });
+    let route = |what: &str, place: Place| {
+        lab.host("c").sh(&format!("ip route {what} blackhole {}/32", lab.host(NAMES[place]).ip()));
+    };
+    // It asks nobody before.
+    pair.seats[real].real().await_status("10.9.0.3", "ping");
+    for (loses, home) in [(real, ours), (ours, real)] {
+        pair.begin(&format!("{} does not reach it", NAMES[loses]));
+        route("add", loses);
+        pair.expect([1 - loses; 2]);
+        pair.begin(&format!("{} does reach it", NAMES[loses]));
+        route("del", loses);
+        if failback == "on" {
+            pair.expect(HOME);
+        } else {
+            pair.expect_still([1 - loses; 2]);
+            pair.order(home, "standby", "failback");
+            pair.expect(HOME);
+        }
+    }
+    pair.begin("neither reaches it");
+    route("add", real);
+    route("add", ours);
+    pair.seats[real].real().await_status("10.9.0.3", "dead");
+    pair.expect_still(HOME);
+    pair.nothing_rebooted();
+}
+
 /// Two real ones become two of ours, one after the other, and real ones again. Clients of both addresses are astray only
 /// while one moves.
 fn one_kind_replaces_the_other() {
-    let lab = Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24"), ("c", "10.9.0.3/24")]);
+    let lab = three();
     let _servers = ["a", "b"].map(|name| {
         let mut command = lab.host(name).tool("lab-client");
         command.args(["echo", "0.0.0.0:7777"]);
@@ -333,6 +371,11 @@ fn a_network_that_was_cut_in_two_heals() {
 #[test]
 fn a_start_fails() {
     what_fails_here_is_started_there();
+}
+
+#[test]
+fn ipfail_is_understood() {
+    beside(&[&|| a_ping_node_is_lost(A, "on"), &|| a_ping_node_is_lost(B, "off")]);
 }
 
 #[test]
