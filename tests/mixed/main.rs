@@ -169,15 +169,48 @@ fn a_cut_heals(real: Place, failback: &'static str) {
     pair.begin("the network is back");
     let back = Instant::now();
     pair.seats[real].host().heal();
-    eventually("one lets go", || !pair.watch.held().contains(&[true; 2]));
-    println!("{:40} {:>6} ms until one lets go", "the network is back", back.elapsed().as_millis());
-    pair.watch.forgive();
-    pair.seats[real].real().await_log("Performing heartbeat restart exec");
+    one_lets_go(&mut pair);
+    restarts(&pair, real);
     if failback == "on" {
         pair.expect_still(HOME);
     } else {
         pair.expect_still([ours; 2]);
         assert_eq!(pair.watch.outages(back), [Duration::ZERO; 2], "ours had it all the time");
+    }
+    pair.nothing_rebooted();
+}
+
+/// What both have one has in the end.
+#[track_caller]
+fn one_lets_go(pair: &mut Pair) {
+    let since = Instant::now();
+    eventually("one lets go", || !pair.watch.held().contains(&[true; 2]));
+    println!("{:40} {:>6} ms until one lets go", "", since.elapsed().as_millis());
+    pair.watch.forgive();
+}
+
+fn restarts(pair: &Pair, real: Place) {
+    pair.seats[real].real().await_log("Performing heartbeat restart exec");
+}
+
+/// Whoever stood still for long lets go of what the other one took.
+fn one_stands_still(real: Place) {
+    let lab = two();
+    let ours = 1 - real;
+    let mut pair = Pair::start(&lab, Plan::real_at(real, "off"));
+    for (still, other) in [(real, ours), (ours, real)] {
+        pair.begin(&format!("{:?} stands still", pair.seats[still].kind));
+        pair.seats[still].freeze();
+        eventually("the other one has everything", || pair.watch.held().iter().all(|held| held[other]));
+        pair.begin(&format!("{:?} goes on", pair.seats[still].kind));
+        pair.seats[still].thaw();
+        one_lets_go(&mut pair);
+        if still == real {
+            restarts(&pair, real);
+        }
+        pair.expect_still([other; 2]);
+        pair.order(still, "takeover", "local");
+        pair.expect(HOME);
     }
     pair.nothing_rebooted();
 }
@@ -355,22 +388,18 @@ fn with_failback() {
 }
 
 #[test]
-fn in_the_middle_of_something() {
+fn something_goes_wrong_on_the_way() {
     beside(&[
         &ours_is_started_anew_while_the_real_one_takes,
         &either_dies_in_the_middle_of_a_standby,
         &messages_are_lost,
+        &what_fails_here_is_started_there,
     ]);
 }
 
 #[test]
-fn a_network_that_was_cut_in_two_heals() {
-    beside(&[&|| a_cut_heals(A, "off"), &|| a_cut_heals(B, "on")]);
-}
-
-#[test]
-fn a_start_fails() {
-    what_fails_here_is_started_there();
+fn both_have_everything_for_a_while() {
+    beside(&[&|| a_cut_heals(A, "off"), &|| a_cut_heals(B, "on"), &|| one_stands_still(A)]);
 }
 
 #[test]

@@ -93,6 +93,12 @@ impl<'a> Own<'a> {
     }
 
     #[track_caller]
+    fn signal(&self, signal: Signal) {
+        let shell = self.shell.as_ref().unwrap();
+        killpg(Pid::from_raw(shell.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    #[track_caller]
     fn leave(&mut self) {
         let mut shell = self.shell.take().unwrap();
         nix::sys::signal::kill(Pid::from_raw(shell.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
@@ -222,6 +228,24 @@ impl<'a> Seat<'a> {
         self.runs = false;
         for group in GROUPS {
             let _ = fs::remove_file(self.flags.join(group));
+        }
+    }
+
+    /// All of it stands still.
+    #[track_caller]
+    pub fn freeze(&self) {
+        match self.kind {
+            Ours => self.ours.signal(Signal::SIGSTOP),
+            Real => self.real().freeze(),
+        }
+    }
+
+    /// It goes on.
+    #[track_caller]
+    pub fn thaw(&self) {
+        match self.kind {
+            Ours => self.ours.signal(Signal::SIGCONT),
+            Real => self.real().thaw(),
         }
     }
 
