@@ -55,13 +55,13 @@ impl Ipfail {
             return true;
         }
         if mark.0 != self.mark.0 {
-            *self = Self { greeted: self.greeted, ..Self::default() };
+            self.begin();
         }
         self.mark = mark;
         match kind {
             "hbapi-clstat" => {
-                let greeted = self.greeted;
-                *self = Self { mark, there: text("st") == "join", greeted, ..Self::default() };
+                self.begin();
+                (self.mark, self.there) = (mark, text("st") == "join");
             }
             "num_ping_nodes" => {
                 (self.there, self.owed) = (true, true);
@@ -71,6 +71,11 @@ impl Ipfail {
             _ => self.reaches = self.told,
         }
         true
+    }
+
+    /// Nothing that was said holds any more.
+    fn begin(&mut self) {
+        *self = Self { greeted: self.greeted, rising: self.rising, ..Self::default() };
     }
 
     /// What is to be said to the node `dest` now that we reach so many, and why. `keeps`: it has something that it could
@@ -207,6 +212,7 @@ mod tests {
         let mut talk = balanced();
         talk.hears_as((1, 1), "num_ping_nodes num_ping=7");
         assert_eq!(talk.ours.reaches, Some(1));
+        assert!(talk.says(10, 1, true).is_empty());
         talk.hears_as((2, 1), "hbapi-clstat st=join");
         assert_eq!(talk.ours.reaches, None);
         assert!(talk.says(0, 1, true).is_empty());
