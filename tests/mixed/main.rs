@@ -378,13 +378,8 @@ fn orders_are_followed() {
 }
 
 #[test]
-fn without_failback() {
-    either_way(nothing_goes_back_by_itself);
-}
-
-#[test]
-fn with_failback() {
-    either_way(groups_go_back);
+fn nodes_go_and_come_back() {
+    beside(&[&|| either_way(nothing_goes_back_by_itself), &|| either_way(groups_go_back)]);
 }
 
 #[test]
