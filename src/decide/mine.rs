@@ -375,6 +375,8 @@ impl Decider {
                 (false, true) => None,
                 // It starts itself anew when it hears us, and gives up everything.
                 _ if peer.classic && !self.has_clashed(g) => None,
+                // It did not, as one that stood still for hardly longer than the deadtime: then it keeps it for good.
+                _ if peer.classic => Some("does not let go of it"),
                 _ if self.prefers(g, n, me) => Some("the group prefers it"),
                 _ => None,
             };

@@ -548,3 +548,13 @@ fn who_reaches_more_ping_nodes_has_everything() {
     s.says("num_ping_nodes 1");
     s.did(&["say ask_resources foreign me", "say abort_giveup"]);
 }
+
+#[test]
+fn what_it_has_too_and_does_not_let_go_of_is_left_to_it() {
+    let mut s = Script::settled(AutoFailback::Off);
+    s.says("resource all full 1");
+    s.passes(15);
+    s.moved_nothing();
+    s.passes(3);
+    assert!(s.did.contains(&"release FlagB".to_owned()), "{:?}", s.did);
+}
