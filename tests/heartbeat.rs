@@ -373,7 +373,7 @@ fn a_restart_is_known_as_one_and_a_second_speaker_is_refused() {
     assert!(refused.event()["hint"].is_string(), "{refused:#?}");
     a.kill();
     let mut a = s.start("hb-send", &line);
-    assert_eq!(a.next_event("sending", LONG)["generation"], first + 1);
+    assert!(a.next_event("sending", LONG)["generation"].as_u64().unwrap() > first);
     assert_eq!(ear.next_event("restarted", LONG)["node"], "a");
     let listen = format!("--node me --udp {} --state-dir {}", s.at(2), s.path("state"));
     let _ear = s.listen(&listen);
@@ -389,12 +389,11 @@ fn what_attackers_send_neither_counts_nor_raises_the_dead() {
     let recorder = Recorder::at(&s.at(2));
     let mut ear = s.listen(&listen);
     let mut a = s.start("hb-send", &send);
-    let mut generation = a.next_event("sending", LONG)["generation"].as_u64().unwrap();
     beats(&mut ear, "a", 5);
     a.kill();
     let first = recorder.take();
     let mut a = s.start("hb-send", &send);
-    generation += 1;
+    let generation = a.next_event("sending", LONG)["generation"].as_u64().unwrap();
     ear.next_event("restarted", LONG);
     beats(&mut ear, "a", 5);
 

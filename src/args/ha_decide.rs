@@ -128,7 +128,9 @@ pub const MANUAL: Manual = Manual {
         "One of two nodes may be a real heartbeat 3 (crm no): one that is active without a report. It is spoken to in its own \
          words (starting, resource, ask_resources, hb_takeover). While it lives a group is started only when it says that it does \
          not have it or that it has let it go; no time that passes allows that. To it all groups that prefer a node are one: they \
-         move together. What fails here is offered to it once. auto_failback of the node that has the groups decides.",
+         move together. What fails here is offered to it once. auto_failback of the node that has the groups decides. Its ipfail is \
+         answered as by another ipfail (num_ping_nodes, you_are_dead, abort_giveup): where ping nodes are configured here, the \
+         node that reaches more of them for a deadtime has the groups; a real heartbeat without ipfail does not know that rule.",
         "In ha.cf env TAKEOVER_LEASE=2s, env TAKEOVER_STOP_DEADLINE=20s and env TAKEOVER_MAX_GROUPS=2 stand for the flags: the nodes \
          must agree in them, and a real heartbeat does not mind.",
     ],

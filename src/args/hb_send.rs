@@ -82,9 +82,9 @@ pub const MANUAL: Manual = Manual {
          Heartbeats leave on time whatever stdin, the reader of stdout or a slow line do. A medium that does not work is an \
          event, is tried again, and holds up no other. At least one medium has to be named, here or in ha.cf.",
         "Every message carries the node's generation, which says how often the node was started, and a number. Listeners \
-         refuse an older generation, and a number that they have seen, as replays. With --state-dir the generation is on \
-         disk before the first message leaves, one higher each start; without it, it is the clock's seconds, and two starts \
-         within one second look like a replay. If this process stood still for longer than its deadtime (where none is \
+         refuse an older generation, and a number that they have seen, as replays. A generation is the clock's seconds at \
+         the start. With --state-dir it is on disk before the first message leaves, and higher than the last whatever the clock \
+         says; without it two starts within one second look like a replay. If this process stood still for longer than its deadtime (where none is \
          announced: 30 s, or three times --every), it goes on under a new generation: the others think it dead, and a real \
          heartbeat that hears a dead node go on restarts itself. That generation goes to disk meanwhile: no disk holds up a \
          beat. What a disk does not take is tried again; that, and a folder that was removed, is an error event.",

@@ -97,7 +97,7 @@ fn error(file: &Path, line: u32, what: String, hint: impl Into<String>) -> Probl
     Problem { severity: Severity::Error, ..warning(file, line, what, hint) }
 }
 
-/// Serial lines that are too slow, and nobody to ask who is alive.
+/// Serial lines that are too slow, who is not needed, and nobody to ask who is alive.
 fn risky(file: &Path, ha_cf: &HaCf, groups: &[Group], keys: Option<&AuthKeys>) -> Vec<Problem> {
     let line = |names: &[&str]| names.iter().filter_map(|n| ha_cf.line_of(n)).max().unwrap_or(1);
     let mut problems = Vec::new();
@@ -106,6 +106,12 @@ fn risky(file: &Path, ha_cf: &HaCf, groups: &[Group], keys: Option<&AuthKeys>) -
         let percent = share * 100.0;
         let what = format!("heartbeats of {bytes} bytes take {percent:.0} % of the serial line {path}: more than half");
         problems.push(warning(file, line(&["serial"]), what, risks::room(ha_cf, bytes)));
+    }
+    if ha_cf.respawn.iter().any(|client| client.command.first().is_some_and(|program| program.ends_with("/ipfail"))) {
+        let what = "ipfail is not started: its rule, that the node that reaches more ping nodes has the groups, holds without it";
+        let hint = "leave the line where it is as long as the other node is a real heartbeat";
+        let severity = Severity::Note;
+        problems.push(Problem { severity, ..warning(file, line(&["respawn"]), what.to_owned(), hint) });
     }
     if risks::may_split(ha_cf) {
         let what = "nothing tells the two nodes apart from a cut between them: when all media fail both take everything \

@@ -12,6 +12,9 @@ impl Decider {
     /// Another node says something of groups.
     pub(super) fn hear(&mut self, node: &str, fields: &Map<String, Value>) {
         let Some(n) = self.other(node) else { return };
+        if self.peers[n].ipfail.hear(fields) {
+            return;
+        }
         let before = self.peers[n].protocol.has_given();
         if !self.peers[n].protocol.hear(fields, self.now) {
             return;
@@ -45,6 +48,20 @@ impl Decider {
                 let cause = format!("{}: {why}", self.cluster.name(n));
                 self.decide(Action::Send(message), cause, because);
             }
+            if active && self.ready && !self.leaving {
+                self.compare(n);
+            }
+        }
+    }
+
+    /// Tells its ipfail what we reach, and whether that is more.
+    fn compare(&mut self, n: NodeId) {
+        let Some(reached) = self.reached() else { return };
+        let keeps = self.cluster.groups.iter().any(|group| self.peers[n].entry(group).is_some_and(|e| e.mark.keeps()));
+        let (name, patience) = (self.cluster.name(n).to_owned(), self.cluster.deadtime);
+        for (message, why) in self.peers[n].ipfail.speak(&name, reached, keeps, self.now, patience) {
+            let because = vec![self.trigger.clone()];
+            self.decide(Action::Send(message), format!("{name}: {why}"), because);
         }
     }
 

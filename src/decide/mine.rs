@@ -248,10 +248,11 @@ impl Decider {
         let me = self.cluster.me;
         let group = &self.cluster.groups[g];
         let wanted = |n: NodeId| self.peers[n].entry(group).is_some_and(|e| e.mark == Mark::Declines);
-        // A real heartbeat that lives gives only what somebody wants to be elsewhere.
+        // A real heartbeat that lives gives only what somebody wants to be elsewhere, be that its ipfail.
         let given = |n: NodeId| {
             let peer = &self.peers[n];
-            peer.classic && peer.alive() && peer.protocol.has_given().has(peer.is_home(group))
+            let given = peer.classic && peer.alive() && peer.protocol.has_given().has(peer.is_home(group));
+            given && !self.fewer_arbiters(n)
         };
         let ordered = self.mine[g].wish.is_some() || self.cluster.others().any(|n| wanted(n) || given(n));
         let others: Vec<NodeId> = self.cluster.others().collect();
@@ -379,6 +380,8 @@ impl Decider {
                 (false, true) => None,
                 // It starts itself anew when it hears us, and gives up everything.
                 _ if peer.classic && !self.has_clashed(g) => None,
+                // It did not, as one that stood still for hardly longer than the deadtime: then it keeps it for good.
+                _ if peer.classic => Some("does not let go of it"),
                 _ if self.prefers(g, n, me) => Some("the group prefers it"),
                 _ => None,
             };

@@ -8,6 +8,7 @@
 //! | [`peers`] | what is known of the others |
 //! | [`classic`] | what a real heartbeat says, and is told |
 //! | [`conversation`] | when it is told so, and what follows for our groups |
+//! | [`ipfail`] | how many ping nodes it reaches, where its ipfail tells |
 //! | [`arbiters`] | the ping nodes |
 //! | [`placement`] | which node is to have which group |
 //! | [`arbitration`] | whether a group may be taken from those who do not answer, or has to be given up |
@@ -27,6 +28,7 @@ pub mod classic;
 pub mod cluster;
 mod conversation;
 pub mod input;
+pub mod ipfail;
 mod mine;
 pub mod peers;
 mod placement;

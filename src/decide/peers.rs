@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::classic::Classic;
 use super::cluster::{Group, NodeId};
 use super::input::Voice;
+use super::ipfail::Ipfail;
 use super::report::{Entry, Mark, Report, Seen};
 use crate::clock::Instant;
 use crate::heartbeat::membership::judge::NodeState;
@@ -65,6 +66,8 @@ pub struct Peer {
     pub classic: bool,
     /// What was said to and by it, if it is one.
     pub protocol: Classic,
+    /// What was said to and by its ipfail.
+    pub ipfail: Ipfail,
     /// It speaks a version of reports that is not understood.
     pub foreign: bool,
     /// What came of fencing it, since it died.
@@ -106,6 +109,7 @@ impl Peer {
         }
         if matches!(is, NodeState::Dead | NodeState::Left) {
             self.protocol.forget();
+            self.ipfail = Ipfail::default();
         }
         if is == NodeState::Dead {
             self.deaths.retain(|then| now.since(*then) < REMEMBERED);

@@ -107,11 +107,13 @@ impl Decider {
         if n == self.cluster.me {
             return self.reached();
         }
-        self.peers[n].report.as_ref().filter(|_| self.peers[n].alive()).and_then(|r| r.pings)
+        let peer = &self.peers[n];
+        let said = if peer.classic { peer.ipfail.reaches } else { peer.report.as_ref().and_then(|r| r.pings) };
+        said.filter(|_| peer.alive())
     }
 
     /// Whether another node that lives reaches more arbiters than this one.
-    fn fewer_arbiters(&self, n: NodeId) -> bool {
+    pub(super) fn fewer_arbiters(&self, n: NodeId) -> bool {
         let Some(reached) = self.arbiters_of(n) else { return false };
         (0..self.peers.len()).any(|other| self.arbiters_of(other).is_some_and(|more| more > reached))
     }

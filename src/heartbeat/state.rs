@@ -29,7 +29,7 @@ pub struct StateDir {
 /// Who we are on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Own {
-    /// One more each start; the seconds since 1970 at the first.
+    /// The seconds since 1970 at the start; one more than the last where the clock says less.
     pub generation: u64,
     /// Chosen once.
     pub uuid: [u8; 16],
@@ -80,9 +80,9 @@ impl StateDir {
     pub fn start(&self) -> Result<Own, Failure> {
         let own = match self.own()? {
             Some(own) => {
-                let generation =
-                    own.generation.checked_add(1).ok_or_else(|| self.senseless("no generation is left"))?;
-                Own { generation, ..own }
+                let next = own.generation.checked_add(1).ok_or_else(|| self.senseless("no generation is left"))?;
+                // A real heartbeat may have been this node meanwhile, and began with the clock's seconds, too.
+                Own { generation: next.max(unix_seconds()), ..own }
             }
             None => {
                 Own { generation: unix_seconds(), uuid: random_uuid().map_err(|e| Failure::io("/dev/urandom", &e))? }
@@ -252,17 +252,22 @@ mod tests {
     }
 
     #[test]
-    fn each_start_is_one_more_and_the_uuid_stays() {
+    fn each_start_is_a_later_one_and_the_uuid_stays() {
         let dir = folder("starts");
         let first = StateDir::claim(&dir, "own", "ha1").unwrap().start().unwrap();
         assert!(first.generation.abs_diff(unix_seconds()) < 60);
         let state = StateDir::claim(&dir, "own", "ha1").unwrap();
         // A crash while the next one was written beside.
         fs::write(dir.join("own-ha1.new"), "{\"gen").unwrap();
-        assert_eq!(state.start().unwrap(), Own { generation: first.generation + 1, uuid: first.uuid });
-        state.reach(first.generation + 5).unwrap();
-        state.reach(first.generation + 3).unwrap();
-        assert_eq!(state.start().unwrap().generation, first.generation + 6, "a start never takes a generation twice");
+        let second = state.start().unwrap();
+        assert!(second.generation > first.generation && second.uuid == first.uuid);
+        let ahead = first.generation + 500;
+        state.reach(ahead).unwrap();
+        state.reach(ahead - 2).unwrap();
+        assert_eq!(state.start().unwrap().generation, ahead + 1, "a start never takes a generation twice");
+        // Another program was this node for years.
+        state.keep_own(Own { generation: 7, uuid: first.uuid }).unwrap();
+        assert!(state.start().unwrap().generation >= first.generation);
         assert_eq!(StateDir::claim(&dir, "own", "ha1").unwrap_err().code, "state-dir-in-use");
         assert!(StateDir::claim(&dir, "own", "ha2").is_ok(), "another node is another state");
         fs::write(dir.join("own-ha1.json"), "{}").unwrap();

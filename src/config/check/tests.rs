@@ -96,6 +96,16 @@ fn each_fault_alone() {
         ),
         ("split", &|c| c.write("ha.cf", 0o644, "bcast eth0\nnode ha1 ha2\n"), "ha.cf", Some(2), "split brain"),
         (
+            "ipfail",
+            &|c| {
+                let respawn = "respawn hacluster /usr/lib/heartbeat/ipfail";
+                c.write("ha.cf", 0o644, &format!("bcast eth0\nnode ha1 ha2\nping 10.0.0.254\n{respawn}\n"));
+            },
+            "ha.cf",
+            Some(4),
+            "ipfail is not started",
+        ),
+        (
             "serial",
             &|c| c.write("ha.cf", 0o644, "node ha1 ha2\nping 10.0.0.254\nserial /dev/ttyS0\nkeepalive 200ms\n"),
             "ha.cf",

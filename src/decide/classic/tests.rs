@@ -18,6 +18,8 @@ pub(super) struct Script {
     pub(super) now: u64,
     pub(super) generation: u64,
     pub(super) seq: u64,
+    /// Whether the ping node answers, if there is one.
+    ping: Option<bool>,
     /// What was done and said since it was last looked at.
     pub(super) did: Vec<String>,
 }
@@ -40,6 +42,10 @@ impl Script {
     }
 
     pub(super) fn fresh(failback: AutoFailback) -> Self {
+        Self::fresh_with(failback, None)
+    }
+
+    fn fresh_with(failback: AutoFailback, ping: Option<bool>) -> Self {
         let ms = Duration::from_millis;
         let ha_cf = HaCf {
             nodes: vec!["a".into(), "b".into()],
@@ -47,6 +53,7 @@ impl Script {
             deadtime: ms(1000),
             initdead: ms(2000),
             auto_failback: failback,
+            ping: ping.map(|_| "10.9.0.3".to_owned()).into_iter().collect(),
             ..HaCf::default()
         };
         let groups = [("FlagA", "a"), ("FlagB", "b")].map(|(id, node)| haresources::Group {
@@ -56,7 +63,7 @@ impl Script {
             line: 1,
         });
         let cluster = Cluster::new(&ha_cf, &groups, "b", Limits::default()).unwrap();
-        let mut script = Self { brain: Decider::new(cluster), now: 1000, generation: 1, seq: 0, did: Vec::new() };
+        let mut script = Self { brain: Decider::new(cluster), now: 1000, generation: 1, seq: 0, ping, did: Vec::new() };
         script.take(What::Generation(7));
         script.take(What::Ready);
         script.did.clear();
@@ -66,13 +73,17 @@ impl Script {
     /// As [`Self::new`], and each has its own.
     fn settled(failback: AutoFailback) -> Self {
         let mut script = Self::new(failback);
-        script.beats("active");
-        script.says("starting");
-        script.says("resource none full 0");
-        script.says("resource local full 1");
-        script.done("acquire", "FlagB", 0);
-        script.did.clear();
+        script.settle();
         script
+    }
+
+    fn settle(&mut self) {
+        self.beats("active");
+        self.says("starting");
+        self.says("resource none full 0");
+        self.says("resource local full 1");
+        self.done("acquire", "FlagB", 0);
+        self.did.clear();
     }
 
     pub(super) fn take(&mut self, what: What) {
@@ -109,7 +120,8 @@ impl Script {
         self.take(What::Beat { node, status, generation, number, voice: Voice::None });
     }
 
-    /// `resource HOLD full|- ISSTABLE [INFO]`, `ask_resources HOLD INFO`, `hb_takeover HOLD`, `starting`.
+    /// `resource HOLD full|- ISSTABLE [INFO]`, `ask_resources HOLD INFO`, `hb_takeover HOLD`, `starting`; of its ipfail
+    /// `num_ping_nodes NUMBER`, `you_are_dead`, `abort_giveup`.
     fn says(&mut self, text: &str) {
         self.seq += 1;
         self.says_with(self.seq, text);
@@ -122,10 +134,13 @@ impl Script {
         let names: &[&str] = match kind {
             "resource" => &["rsc_hold", "rtype", "isstable", "info"],
             "ask_resources" => &["rsc_hold", "info"],
+            "num_ping_nodes" => &["num_ping"],
+            "you_are_dead" | "abort_giveup" => &[],
             _ => &["rsc_hold"],
         };
         let (hg, seq) = (format!("{:x}", self.generation), format!("{seq:x}"));
-        for (name, word) in [("t", kind), ("hg", hg.as_str()), ("seq", seq.as_str())] {
+        let from = if kind == "num_ping_nodes" || names.is_empty() { "ipfail" } else { "" };
+        for (name, word) in [("t", kind), ("hg", hg.as_str()), ("seq", seq.as_str()), ("from_id", from)] {
             fields.insert(name.to_owned(), Value::from(word));
         }
         for (name, word) in names.iter().zip(words).filter(|(_, word)| *word != "-") {
@@ -142,6 +157,10 @@ impl Script {
         for _ in 0..seconds * 5 {
             self.now += 195;
             self.take(What::Sent);
+            if let Some(up) = self.ping {
+                let began = Some(Instant::at(Duration::from_millis(self.now)));
+                self.take(What::Ping { host: "10.9.0.3".into(), up: Some(up), began });
+            }
             self.take(What::Tick);
         }
     }
@@ -482,4 +501,60 @@ fn what_is_half_and_half_makes_no_harm() {
         s.says(words);
         s.did(&[]);
     }
+}
+
+#[test]
+fn who_reaches_more_ping_nodes_has_everything() {
+    let mut s = Script::fresh_with(AutoFailback::On, Some(true));
+    s.is(NodeState::Up);
+    s.beats("up");
+    s.settle();
+    s.passes(3);
+    s.did.clear();
+    s.says("num_ping_nodes 1");
+    s.did(&["say num_ping_nodes", "say abort_giveup"]);
+    s.passes(30);
+    s.did(&[]);
+    // We do not reach it any more, and the other one does.
+    s.ping = Some(false);
+    s.passes(3);
+    s.did(&["say num_ping_nodes", "say ask_resources local me"]);
+    s.says("you_are_dead");
+    s.did(&[]);
+    s.says("ask_resources local other");
+    s.done("release", "FlagB", 0);
+    s.says("ask_resources local done");
+    s.says("resource all full 1");
+    s.did.clear();
+    // We do again, and it does not.
+    s.ping = Some(true);
+    s.passes(3);
+    s.did(&["say num_ping_nodes"]);
+    s.says("num_ping_nodes 0");
+    s.passes(2);
+    s.did(&["say you_are_dead"]);
+    s.says("ask_resources all me");
+    s.says("resource none full 0 standby");
+    s.says("ask_resources all done");
+    s.did(&["say ask_resources all other", "acquire FlagA", "acquire FlagB"]);
+    for group in ["FlagA", "FlagB"] {
+        s.done("acquire", group, 0);
+    }
+    s.says("resource none full 1");
+    s.passes(30);
+    s.moved_nothing();
+    // Nobody wanted that but the rule: with it goes what prefers the other one.
+    s.did.clear();
+    s.says("num_ping_nodes 1");
+    s.did(&["say ask_resources foreign me", "say abort_giveup"]);
+}
+
+#[test]
+fn what_it_has_too_and_does_not_let_go_of_is_left_to_it() {
+    let mut s = Script::settled(AutoFailback::Off);
+    s.says("resource all full 1");
+    s.passes(15);
+    s.moved_nothing();
+    s.passes(3);
+    assert!(s.did.contains(&"release FlagB".to_owned()), "{:?}", s.did);
 }
