@@ -466,6 +466,7 @@ impl World {
             return Ok(());
         }
         self.note(|| format!("n{n} boots"));
+        self.moved_at = self.now; // nobody can be asked to take something before it is ready
         let cluster = self.plan.cluster(n);
         let began = self.now;
         let node = &mut self.nodes[n];
