@@ -124,7 +124,7 @@ pub const MANUAL: Manual = Manual {
         ("ha-conf --ha-d /etc/ha.d haresources", "The groups, as run-resource takes them."),
         ("ha-conf ha-cf --fields settings.deadtime_ms,nodes", "One setting and the nodes, for a shell."),
         ("ha-conf ldirectord /etc/ha.d/www.cf --problems --human", "Is anything wrong with that .cf of ldirectord?"),
-        ("ha-conf ldirectord www.cf --checks probe-tcp | probe-tcp --every 10s -", "Check the servers of a .cf."),
+        ("ha-conf ldirectord www.cf --checks probe-http | probe-http --every 10s -", "Check the servers of a .cf."),
         ("ha-conf authkeys --human", "Which key signs, and which are accepted beside it?"),
     ],
     see_also: &["director(8)", "lvs-sync(8)", "ha.cf(5)", "authkeys(5)", "ha-events(7)", "takeover(7)"],

@@ -16,7 +16,7 @@ use crate::probe::http::Statuses;
 #[derive(Parser, Clone, Debug)]
 #[command(name = "probe-http", version)]
 pub struct ProbeHttp {
-    /// What to probe: http:// or https://, any number of them at once
+    /// What to probe: http:// or https://, any number of them at once; - reads JSON lines from stdin
     #[arg(value_name = "URL", required = true)]
     pub urls: Vec<String>,
     /// Statuses that are healthy: single ones and ranges, separated by commas
@@ -62,8 +62,12 @@ impl Tool for ProbeHttp {
     }
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
-    let timeout = duration::parse_positive(text).map_err(|e| e.to_string())?;
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    within(duration::parse_positive(text).map_err(|e| e.to_string())?)
+}
+
+/// What a time-out may be.
+pub(crate) fn within(timeout: Duration) -> Result<Duration, String> {
     let range = Duration::from_millis(1)..=Duration::from_secs(86_400);
     if range.contains(&timeout) { Ok(timeout) } else { Err("a time-out lies between 1ms and 1d".to_owned()) }
 }
@@ -73,7 +77,7 @@ fn is_token(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-fn method(text: &str) -> Result<String, String> {
+pub(crate) fn method(text: &str) -> Result<String, String> {
     if !is_token(text) {
         return Err("a method is one word, such as GET or HEAD".to_owned());
     }
@@ -81,7 +85,7 @@ fn method(text: &str) -> Result<String, String> {
 }
 
 /// A header line as libcurl takes it.
-fn header(text: &str) -> Result<String, String> {
+pub(crate) fn header(text: &str) -> Result<String, String> {
     if text.contains(['\r', '\n', '\0']) {
         return Err("a header is one line: no line ends in it".to_owned());
     }
@@ -95,7 +99,7 @@ fn header(text: &str) -> Result<String, String> {
     }
 }
 
-fn resolve(text: &str) -> Result<String, String> {
+pub(crate) fn resolve(text: &str) -> Result<String, String> {
     let mut parts = text.splitn(3, ':');
     let (Some(host), Some(port), Some(address)) = (parts.next(), parts.next(), parts.next()) else {
         return Err("write it as HOST:PORT:ADDR".to_owned());
@@ -120,6 +124,9 @@ pub const MANUAL: Manual = Manual {
         "Each URL is asked over a new connection, all of them in parallel, and each result is one event: up true, false \
          or null, with the reason, the status and the time that each phase took. Redirections are not followed: a 301 is \
          a healthy answer by default. Neither a proxy nor .netrc nor a remembered address is used.",
+        "A target on stdin is a JSON object a line: url (the only one that has to be there), target (its name in events), method, \
+         headers (a list), body, expect, resolve (a list), timeout_ms. What it leaves out is as the flags say; all lines are read \
+         before the first probe.",
         "A definite no is what the target did, or a silence that can only be its own: refused, reset, host-unreachable, \
          timeout-connect, timeout-tls, timeout-first-byte, timeout-body, empty-reply, cut-off, not-http, tls, \
          wrong-status, wrong-body.",

@@ -1,289 +1,33 @@
 //! probe-http: is this HTTP(S) service healthy?
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::io;
-use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+mod on_libcurl;
+
 use std::process::ExitCode;
-use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use on_libcurl::Shared;
 use takeover::args::probe_http::ProbeHttp;
-use takeover::cli::exit::{Answer, Fault};
-use takeover::cli::output::{Output, OutputError};
-use takeover::cli::wait::{Signals, Waiter, stdout_gone};
-use takeover::cli::{self, Failure};
-use takeover::clock::Instant;
-use takeover::probe::Judgement;
-use takeover::probe::connection;
-use takeover::probe::egress::{Egress, Finder};
-use takeover::probe::http::{self, BODY_KEPT, Expectation, Outcome};
-use takeover::probe::judge::State;
-use takeover::probe::lookup::zone_index;
-use takeover::probe::trust;
-use takeover::probe::watch::Watch;
-use takeover_transfer::{Refused, Request, Transfers, Trust};
+use takeover::cli;
+use takeover::cli::exit::Answer;
+use takeover::cli::output::Output;
+use takeover::probe::fetch::{Check, Expected};
 
-/// Probes under way at a time, at most.
-const IN_FLIGHT: usize = 1000;
-/// Over TLS each has a trust store of its own in memory.
-const IN_FLIGHT_TLS: usize = 100;
-/// Probes started between two turns of the loop: a turn that takes long makes every time that is measured too long.
-const AT_ONCE: usize = 32;
 fn main() -> ExitCode {
     cli::main(run)
 }
 
-/// What waits beside the transfers in a stream.
-struct Ears {
-    signals: Signals,
-    waiter: Waiter,
-}
-
 fn run(args: ProbeHttp, output: &mut Output) -> anyhow::Result<Answer> {
-    for url in &args.urls {
-        http::check_target(url).map_err(|e| Failure::usage(e.to_string(), e.hint()))?;
-    }
-    let plan = args.cadence.plan();
-    let ears = match plan.every {
-        Some(_) => {
-            output.make_stream();
-            let failed = |e: io::Error| Failure::io("cannot wait for signals", &e);
-            Some(Ears { signals: Signals::take().map_err(failed)?, waiter: Waiter::new().map_err(failed)? })
-        }
-        None => None,
+    let check = Check {
+        expected: Expected::Http(args.expect),
+        method: args.method,
+        headers: args.header,
+        resolve: args.resolve,
+        login: None,
+        body: args.body,
+        timeout: args.timeout,
     };
-    let mut watch = Watch::new(plan, args.urls.len(), Instant::now());
-    let mut prober = Prober::new(&args);
-    let answer = loop {
-        for ended in prober.turn()? {
-            prober.settle(ended, &mut watch, output)?;
-        }
-        let now = Instant::now();
-        if let Some(answer) = watch.answer(now) {
-            break answer;
-        }
-        prober.queue.extend(watch.start(now));
-        let not_started = prober.start_some();
-        if !not_started.is_empty() {
-            // They may be the answer: there is nothing to wait for before that is known.
-            not_started.into_iter().try_for_each(|ended| prober.settle(ended, &mut watch, output))?;
-            continue;
-        }
-        prober.wait(&watch, ears.as_ref())?;
-        if let Some(Ears { signals, .. }) = &ears {
-            if signals.arrived().is_some() {
-                break watch.interrupted()?;
-            }
-            output.flush_backlog()?;
-            if reader_left() {
-                return Err(OutputError::Closed.into());
-            }
-        }
-    };
-    for (n, url) in args.urls.iter().enumerate() {
-        if watch.state(n) != State::Up {
-            output.note_failed(url);
-        }
-    }
-    // Tidying up would wait for look-ups that hang; the end of the process does it at once.
-    std::mem::forget(prober);
-    Ok(answer)
-}
-
-/// A probe that is over.
-struct Ended {
-    target: usize,
-    outcome: Outcome,
-    /// The addresses that a connection was tried to.
-    dialled: Vec<IpAddr>,
-    /// Why it was not even tried.
-    obstacle: Option<Judgement>,
-}
-
-struct Prober<'a> {
-    args: &'a ProbeHttp,
-    expected: Expectation,
-    bundle: PathBuf,
-    transfers: Transfers,
-    /// Targets that are due and wait for room.
-    queue: VecDeque<usize>,
-    room: usize,
-    finder: Finder,
-}
-
-impl<'a> Prober<'a> {
-    fn new(args: &'a ProbeHttp) -> Self {
-        Self {
-            args,
-            expected: Expectation { statuses: args.expect.clone(), body: args.body.clone() },
-            bundle: trust::bundle(args.cacert.as_deref()),
-            transfers: Transfers::new(),
-            queue: VecDeque::new(),
-            room: room(args),
-            finder: Finder::default(),
-        }
-    }
-
-    /// Moves the transfers on; returns those that ended.
-    fn turn(&mut self) -> Result<Vec<Ended>, Failure> {
-        let ended = self.transfers.turn(Instant::now().since_boot()).map_err(broken)?;
-        Ok(ended.into_iter().map(|(target, o)| self.ended(target, o)).collect())
-    }
-
-    /// Starts what is due and has room; returns what could not be started.
-    fn start_some(&mut self) -> Vec<Ended> {
-        let mut not_started = Vec::new();
-        let free = self.room.saturating_sub(self.transfers.running()).min(AT_ONCE);
-        if free == 0 || self.queue.is_empty() {
-            return not_started;
-        }
-        let egress = self.egress(None, &[]);
-        for target in self.queue.drain(..free.min(self.queue.len())) {
-            let mut outcome = Outcome { timeout: self.args.timeout, ..Outcome::default() };
-            let mut obstacle = egress.obstacle();
-            let mut url = Cow::Borrowed(self.args.urls[target].as_str());
-            if let Some((name, numbered)) = http::zone(&self.args.urls[target]) {
-                match zone_index(name) {
-                    Some(index) => url = numbered(index).into(),
-                    None => obstacle = obstacle.or_else(|| Egress::NoInterface(name.to_owned()).obstacle()),
-                }
-            }
-            if obstacle.is_none() {
-                let request = Request {
-                    url: &url,
-                    method: &self.args.method,
-                    headers: &self.args.header,
-                    resolve: &self.args.resolve,
-                    interface: self.args.interface.as_deref(),
-                    trust: if self.args.insecure { Trust::Anybody } else { Trust::Bundle(&self.bundle) },
-                    agent: concat!("takeover/", env!("CARGO_PKG_VERSION")),
-                    capture: if self.args.body.is_some() { BODY_KEPT } else { 0 },
-                    timeout: self.args.timeout,
-                };
-                match self.transfers.start(target, &request, Instant::now().since_boot()) {
-                    Ok(()) => continue,
-                    Err(Refused { code, message }) => (outcome.code, outcome.message) = (code, message),
-                }
-            }
-            not_started.push(Ended { target, outcome, dialled: Vec::new(), obstacle });
-        }
-        not_started
-    }
-
-    fn ended(&self, target: usize, o: takeover_transfer::Outcome) -> Ended {
-        let outcome = Outcome {
-            code: o.code,
-            errno: o.errno,
-            socket_errno: o.socket_errno,
-            message: o.message,
-            secure: http::is_secure(&self.args.urls[target]),
-            status: o.status,
-            lookup: o.lookup,
-            connected: o.connected,
-            handshaking: o.handshaking,
-            secured: o.secured,
-            first_byte: o.first_byte,
-            total: o.total,
-            address: o.address.or(o.dialled.last().copied()),
-            body: o.body,
-            body_cut: o.body_cut,
-            late: o.late,
-            timeout: self.args.timeout,
-        };
-        Ended { target, outcome, dialled: o.dialled, obstacle: None }
-    }
-
-    /// Judges, says so, and remembers it.
-    fn settle(&mut self, ended: Ended, watch: &mut Watch, output: &mut Output) -> Result<(), OutputError> {
-        let Ended { target, outcome, dialled, obstacle } = ended;
-        let url = &self.args.urls[target];
-        let mut judgement = obstacle.unwrap_or_else(|| http::judge(&self.expected, &outcome));
-        if connection::rests_on_silence(&judgement)
-            && let Some(obstacle) =
-                self.egress(http::zone(url).and_then(|(name, _)| zone_index(name)), &dialled).obstacle()
-        {
-            judgement = obstacle;
-        }
-        output.emit(http::event(url, &judgement, &outcome))?;
-        match watch.record(target, judgement.verdict, Instant::now()) {
-            Some(change) if self.args.cadence.plan().every.is_some() => {
-                output.emit(change.event(url, &judgement.cause))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether what is sent to these addresses can leave this machine.
-    fn egress(&mut self, zone: Option<u32>, addresses: &[IpAddr]) -> Egress {
-        match (&self.args.interface, zone) {
-            (Some(name), _) => self.finder.named(name),
-            (None, Some(index)) => self.finder.numbered(index),
-            // One closed way of several is enough to doubt: the silence may have been on that one.
-            (None, None) => {
-                let mut ways = addresses.iter().map(|ip| self.finder.routed(*ip));
-                ways.find(|way| *way != Egress::Clear).unwrap_or(Egress::Clear)
-            }
-        }
-    }
-
-    /// Waits for the transfers, for the next probe that is due and, in a stream, for signals and a reader that leaves.
-    fn wait(&self, watch: &Watch, ears: Option<&Ears>) -> Result<(), Failure> {
-        let (now, running) = (Instant::now(), self.transfers.running());
-        if !self.queue.is_empty() && running < self.room {
-            return Ok(());
-        }
-        let next = watch.next();
-        match ears {
-            Some(Ears { signals, waiter }) if running == 0 => {
-                let stdout = io::stdout();
-                let fds = [(signals.as_fd(), PollFlags::POLLIN), (stdout.as_fd(), PollFlags::empty())];
-                waiter.wait(&fds, next).map(drop).map_err(|e| Failure::io("cannot wait", &e))
-            }
-            _ => {
-                let signals: Option<BorrowedFd> = ears.map(|e| e.signals.as_fd());
-                let at_most = next.map_or(LONG, |at| at.since(now).min(LONG));
-                self.transfers.wait(signals.as_slice(), at_most, now.since_boot()).map_err(broken)
-            }
-        }
-    }
-}
-
-/// Longer than any wait: every transfer bounds it by its time-out.
-const LONG: Duration = Duration::from_secs(3600);
-
-/// libcurl itself failed, not one of its transfers.
-fn broken(refused: Refused) -> Failure {
-    let Refused { code, message } = refused;
-    Failure {
-        fault: Fault::Internal,
-        code: "libcurl",
-        message: format!("libcurl failed: {message} ({code})"),
-        hint: None,
-    }
-}
-
-/// How many probes may be under way. Each may hold two sockets, one for either family, and some are kept for the rest.
-fn room(args: &ProbeHttp) -> usize {
-    let tls = args.urls.iter().any(|url| http::is_secure(url));
-    let wanted = args.urls.len().min(if tls { IN_FLIGHT_TLS } else { IN_FLIGHT });
-    let needed = 2 * wanted as u64 + 64;
-    let Ok((mut soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1 };
-    if soft < needed {
-        let more = needed.min(hard);
-        if setrlimit(Resource::RLIMIT_NOFILE, more, hard).is_ok() {
-            soft = more;
-        }
-    }
-    wanted.min((soft.saturating_sub(64) / 2) as usize).max(1)
-}
-
-/// Whether nobody reads stdout any more.
-fn reader_left() -> bool {
-    let stdout = io::stdout();
-    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0) && fds[0].revents().is_some_and(stdout_gone)
+    let targets =
+        on_libcurl::targets(&args.urls, &check, "as in: echo '{\"url\":\"http://192.0.2.1/\"}' | probe-http -")?;
+    let (interface, cacert) = (args.interface.as_deref(), args.cacert.as_deref());
+    let shared = Shared { cadence: &args.cadence, interface, cacert, insecure: args.insecure };
+    on_libcurl::run(&targets, &shared, output)
 }

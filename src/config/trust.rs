@@ -16,12 +16,23 @@ use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::ConfigError;
+use crate::cli::Failure;
 
 /// The largest file that is read, in bytes.
 pub const LARGEST: u64 = 256 * 1024;
 
 /// Symbolic links in one path, as the kernel limits them.
 const LINKS: u32 = 40;
+
+/// The password or the secret in the first line of a file that is nobody else's.
+///
+/// # Errors
+/// As a mistake in the call: it cannot be read, or others can.
+pub fn password(path: &Path) -> Result<String, Failure> {
+    let bytes = read_secret(path).map_err(|e| Failure::usage(e.to_string(), "the file is yours alone: mode 600"))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
 
 /// Reads a file of secrets: nobody else may write any component of its path, or read the file.
 pub fn read_secret(path: &Path) -> Result<Vec<u8>, ConfigError> {

@@ -4,6 +4,8 @@
 
 pub mod connection;
 pub mod egress;
+pub mod fetch;
+pub mod ftp;
 pub mod http;
 pub mod icmp;
 pub mod icmp_socket;
@@ -11,7 +13,9 @@ pub mod judge;
 pub mod lookup;
 pub mod ping;
 pub mod tcp;
+pub mod transfer;
 pub mod trust;
+pub mod url;
 pub mod watch;
 
 use crate::cli::event::Event;

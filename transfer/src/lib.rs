@@ -27,8 +27,9 @@ pub const LOOKUP_THREADS: u32 = 32;
 const CURLOPT_QUICK_EXIT: curl_sys::CURLoption = 322;
 const CURLMOPT_QUICK_EXIT: curl_sys::CURLMoption = 21;
 const CURLMOPT_RESOLVE_THREADS_MAX: curl_sys::CURLMoption = 20;
-/// http and https.
-const PROTOCOLS: c_long = 1 | 2;
+/// http and https; ftp and ftps.
+const HTTP: c_long = 1 | 2;
+const FTP: c_long = 4 | 8;
 
 /// Whom to believe about certificates.
 #[derive(Clone, Copy, Debug)]
@@ -39,20 +40,37 @@ pub enum Trust<'a> {
     Bundle(&'a Path),
 }
 
+/// A protocol and what of it is wanted.
+#[derive(Clone, Copy, Debug)]
+pub enum Protocol<'a> {
+    /// http and https.
+    Http {
+        /// The method, such as GET.
+        method: &'a str,
+        /// Further header lines, without line ends.
+        headers: &'a [String],
+    },
+    /// ftp and ftps.
+    Ftp {
+        /// Whether the folder or the file is read as well, and not only the login made.
+        read: bool,
+    },
+}
+
 /// What to fetch, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// An http or https URL.
+    /// A URL of the protocol.
     pub url: &'a str,
-    /// The method, such as GET.
-    pub method: &'a str,
-    /// Further header lines, without line ends.
-    pub headers: &'a [String],
+    /// The protocol, and what of it is wanted.
+    pub protocol: Protocol<'a>,
+    /// Whom to log in, and with what, where the URL does not say it.
+    pub login: Option<(&'a str, &'a str)>,
     /// Names whose addresses are given: HOST:PORT:ADDR.
     pub resolve: &'a [String],
     /// The interface to leave by.
     pub interface: Option<&'a str>,
-    /// Only looked at for https.
+    /// Only looked at for https and ftps.
     pub trust: Trust<'a>,
     /// Who asks.
     pub agent: &'a str,
@@ -292,13 +310,26 @@ fn set_up(request: &Request) -> Result<Easy2<Keep>, Refused> {
     let behind = request.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1)).min(FAR);
     easy.timeout(behind)?;
     easy.connect_timeout(behind)?;
-    match request.method {
-        "GET" => easy.get(true)?,
-        "HEAD" => easy.nobody(true)?,
-        other => easy.custom_request(other)?,
-    }
-    if !request.headers.is_empty() {
-        easy.http_headers(list(request.headers)?)?;
+    let protocols = match request.protocol {
+        Protocol::Http { method, headers } => {
+            match method {
+                "GET" => easy.get(true)?,
+                "HEAD" => easy.nobody(true)?,
+                other => easy.custom_request(other)?,
+            }
+            if !headers.is_empty() {
+                easy.http_headers(list(headers)?)?;
+            }
+            HTTP
+        }
+        Protocol::Ftp { read } => {
+            easy.nobody(!read)?;
+            FTP
+        }
+    };
+    if let Some((user, password)) = request.login {
+        easy.username(user)?;
+        easy.password(password)?;
     }
     if !request.resolve.is_empty() {
         easy.resolve(list(request.resolve)?)?;
@@ -318,7 +349,7 @@ fn set_up(request: &Request) -> Result<Easy2<Keep>, Refused> {
     // SAFETY: the handle is valid; both options take a long.
     unsafe {
         curl_sys::curl_easy_setopt(easy.raw(), CURLOPT_QUICK_EXIT, 1 as c_long);
-        curl_sys::curl_easy_setopt(easy.raw(), curl_sys::CURLOPT_PROTOCOLS, PROTOCOLS);
+        curl_sys::curl_easy_setopt(easy.raw(), curl_sys::CURLOPT_PROTOCOLS, protocols);
     }
     // SAFETY: the pointer goes to the heap cell that the handler owns, and the handler lives as long as the handle.
     unsafe { dial::install(easy.raw(), dial_at) };
@@ -330,7 +361,7 @@ const FAR: Duration = Duration::from_secs(2_000_000);
 
 /// Whether a URL asks for TLS.
 fn secure(url: &str) -> bool {
-    url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    ["https:", "ftps:"].iter().any(|s| url.get(..s.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(s)))
 }
 
 fn list(lines: &[String]) -> Result<List, curl::Error> {

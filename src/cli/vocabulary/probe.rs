@@ -9,7 +9,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     text("cause", "the reason in words that a person can act on"),
     text("was", "the state before"),
     text("is", "the state now"),
-    number("status", "the HTTP status, or the exit status of what ran"),
+    number("status", "the status of HTTP or FTP, or the exit status of what ran"),
     text("address", "the IP address that was probed, or the service address, without its prefix length"),
     text("answer", "the beginning of what the service said"),
     number("lookup_ms", "name look-up"),
@@ -28,7 +28,7 @@ pub(super) const TRAFFIC: &[&str] = &["probe"];
 pub(super) const EVENTS: &[EventDoc] = &[
     EventDoc {
         name: "probe",
-        tools: &["probe-http"],
+        tools: &["probe-ftp", "probe-http"],
         doc: "The result of one probe of one URL. A phase that was not reached is null.",
         fields: &[
             "target",
@@ -70,7 +70,7 @@ pub(super) const EVENTS: &[EventDoc] = &[
     },
     EventDoc {
         name: "state",
-        tools: &["probe-http", "probe-ping", "probe-tcp"],
+        tools: &["probe-ftp", "probe-http", "probe-ping", "probe-tcp"],
         doc: "What is thought of a target has changed: unknown, up or down, after --fall or --rise results in a row.",
         fields: &["target", "was", "is", "cause"],
     },

@@ -27,7 +27,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
         kind: Kind::Command,
         doc: "the name of what a process runs, or of a device of the kernel; of a check the words that are run",
     },
-    text("user", "the user of a process, by name where /etc/passwd has one"),
+    text("user", "the user of a process, by name where /etc/passwd has one; of a check who is logged in"),
     text("path", "a file that is held"),
     text("how", "the ways in which a mount is held: cwd, root, exe, fd, map, loop, swap, export; separated by commas"),
     text("signal", "the signal that was sent"),

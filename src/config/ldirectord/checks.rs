@@ -18,6 +18,8 @@ use crate::config::text::{Problems, quoted};
 pub enum Prober {
     /// HTTP and HTTPS
     ProbeHttp,
+    /// FTP
+    ProbeFtp,
     /// Every other service, and connections
     ProbeTcp,
     /// Echoes
@@ -31,6 +33,7 @@ impl Prober {
     pub const fn word(self) -> &'static str {
         match self {
             Self::ProbeHttp => "probe-http",
+            Self::ProbeFtp => "probe-ftp",
             Self::ProbeTcp => "probe-tcp",
             Self::ProbePing => "probe-ping",
             Self::ProbeExec => "probe-exec",
@@ -125,6 +128,13 @@ pub fn check(conf: &Ldirectord, of: &Virtual, real: &Real) -> Check {
         (Checktype::Negotiate, "http" | "https") => {
             Check::By(Prober::ProbeHttp, http(of, real, address, event("check-http")).ms("timeout_ms", timeout))
         }
+        (Checktype::Negotiate, "ftp") => {
+            let (request, receive) = words(of, real);
+            let file = request.unwrap_or_default().trim_start_matches('/');
+            let event = event("check-ftp").with("url", format!("ftp://{address}/{file}")).with("body", receive);
+            let login = event.with("user", of.login.as_deref()).with("password", of.passwd.as_deref());
+            Check::By(Prober::ProbeFtp, login.ms("timeout_ms", timeout))
+        }
         (_, service) => {
             let event = dialogue(of, real, service, event("check-tcp")).shown("address", Some(address));
             Check::By(Prober::ProbeTcp, event.ms("timeout_ms", timeout))
@@ -157,7 +167,6 @@ fn http(of: &Virtual, real: &Real, at: SocketAddr, event: Event) -> Event {
         .with("body", body)
         .with("expect", "200-399")
         .with("resolve", resolve)
-        .with("insecure", scheme == "https") // as ldirectord does: it is the server that is asked for, by its address
 }
 
 /// A line of probe-tcp, but for where and how long.
@@ -215,7 +224,7 @@ fn external(of: &Virtual, real: &Real) -> Vec<String> {
 
 /// What cannot be checked, or not as it is written.
 pub(super) fn judge(of: &Virtual, problems: &mut Problems) {
-    let (checktype, service) = kind(of);
+    let (checktype, _) = kind(of);
     let dials = !matches!(checktype, Checktype::On | Checktype::Off | Checktype::Ping)
         && !matches!(checktype, Checktype::External | Checktype::ExternalPerl);
     for real in &of.reals {
@@ -236,10 +245,6 @@ pub(super) fn judge(of: &Virtual, problems: &mut Problems) {
     if of.checktype == Checktype::Negotiate && of.service == "oracle" {
         let what = "the language of Oracle is not spoken: a connection is enough for a server to be up";
         problems.warning(of.line, what, "checktype = external, with a command that asks the database");
-    }
-    if service == "ftp" && of.login.is_some() {
-        let what = "no login is made at FTP servers: their greeting is enough for them to be up";
-        problems.warning(of.line, what, "checktype = external, with probe-ftp");
     }
     if matches!(of.checktype, Checktype::External | Checktype::ExternalPerl) && !of.checkcommand.starts_with('/') {
         let what = format!("checkcommand {} is no absolute path", quoted(&of.checkcommand));

@@ -144,7 +144,7 @@ fn checks_by_prober() {
     );
     let tls = &all[1].3[0];
     assert_eq!(tls["resolve"], json!(["www.example.com:443:[2001:db8::1]"]));
-    assert_eq!((&tls["url"], &tls["insecure"]), (&json!("https://www.example.com:443/"), &json!(true)));
+    assert_eq!(tls["url"], "https://www.example.com:443/");
     assert_eq!(all[2].3[0]["host"], "10.0.0.1");
     let dns = &all[3].3[0];
     assert_eq!((&dns["service"], &dns["udp"], &dns["request"]), (&json!("dns"), &json!(true), &json!("example.com")));
@@ -169,6 +169,8 @@ fn dialogues_and_commands() {
     assert_eq!((&connect["address"], &connect["dialogue"]), (&json!("10.0.0.1:9"), &Value::Null));
     let (_, sql) = of("\tservice=mysql\n\tlogin=\"me\"\n\tpasswd=\"p\"\n\tdatabase=\"d\"\n\trequest=\"SELECT 1\"\n");
     assert_eq!((&sql["user"], &sql["password"], &sql["request"]), (&json!("me"), &json!("p"), &json!("SELECT 1")));
+    let (prober, ftp) = of("\tservice=ftp\n\tlogin=\"me\"\n\trequest=\"a/b\"\n");
+    assert_eq!((prober, &ftp["url"], &ftp["user"]), ("probe-ftp", &json!("ftp://10.0.0.1:7/a/b"), &json!("me")));
     let (prober, external) = of("\tchecktype=external\n\tcheckcommand=\"/x y\"\n");
     assert_eq!(prober, "probe-exec");
     let words = ["sh", "-c", "\"$@\" || exit 2", "external", "/x y", "10.0.0.100", "7", "10.0.0.1", "7"];

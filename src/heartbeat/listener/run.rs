@@ -29,8 +29,12 @@ use crate::heartbeat::wire::{self, Opened};
 
 /// Heartbeat's deadtime.
 const DEADTIME: Duration = Duration::from_secs(30);
-/// Where messages come faster than this one by one, they are taken a few at a time: waking up costs more than a message.
+/// Where messages go on coming faster than this one by one, they are taken a few at a time: waking up costs more than a
+/// message.
 const BREATH: Duration = Duration::from_millis(5);
+/// So many wake-ups in a row, each close to the one before, are such a stream. Fewer are nodes that answer each other, as
+/// when a group changes hands, and nobody is to wait for that.
+const STREAM: u32 = 16;
 /// So many at once are a flood, which is taken as fast as it comes.
 const FLOOD: u64 = 24;
 /// Interfaces that an unbound medium is looked for; nobody has more.
@@ -93,6 +97,7 @@ pub fn run(args: HbListen, output: &mut Output) -> Result<Answer, Error> {
         counted: None,
         looked: now,
         trickle: None,
+        close: 0,
         last: now,
         signalled: false,
         keeper,
@@ -216,8 +221,10 @@ struct Listener<'a> {
     lost: u64,
     counted: Option<Instant>,
     looked: Instant,
-    /// When something was last heard, if it was little and soon after what came before.
+    /// When something was last heard, if it was little and one of a stream.
     trickle: Option<Instant>,
+    /// Wake-ups in a row, each soon after the one before.
+    close: u32,
     last: Instant,
     /// A signal waits to be read.
     signalled: bool,
@@ -314,7 +321,8 @@ impl Listener<'_> {
         }
         let heard = self.ears.heard - before;
         if heard > 0 {
-            self.trickle = (heard < FLOOD && now.since(self.last) < BREATH * 2).then_some(now);
+            self.close = if now.since(self.last) < BREATH * 2 { self.close.saturating_add(1) } else { 0 };
+            self.trickle = (heard < FLOOD && self.close >= STREAM).then_some(now);
             self.last = now;
         }
         Ok(())

@@ -1,8 +1,11 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use nix::libc;
 use proptest::prelude::*;
 
+use super::super::Verdict;
+use super::super::transfer::event;
 use super::*;
 use crate::probe::connection::rests_on_silence;
 use crate::probe::egress::Egress;
@@ -13,8 +16,8 @@ fn ms(n: u64) -> Option<Duration> {
     Some(Duration::from_millis(n))
 }
 
-fn expected() -> Expectation {
-    Expectation { statuses: "200-399".parse().unwrap(), body: None }
+fn expected() -> Statuses {
+    "200-399".parse().unwrap()
 }
 
 /// As far as the connection.
@@ -36,7 +39,7 @@ fn dialling(code: u32, errno: i32) -> Outcome {
 }
 
 fn reason(outcome: &Outcome) -> (Verdict, &'static str) {
-    let judgement = judge(&expected(), outcome);
+    let judgement = judge(&expected(), None, outcome);
     assert!(!judgement.cause.is_empty());
     (judgement.verdict, judgement.reason)
 }
@@ -125,10 +128,10 @@ fn every_phase_has_its_verdict() {
 
 #[test]
 fn bodies() {
-    let body = |pattern: &str| Expectation { body: Some(Regex::new(pattern).unwrap()), ..expected() };
+    let body = |pattern: &str| Regex::new(pattern).unwrap();
     let answer =
         |body: &[u8], body_cut| Outcome { status: Some(200), body: body.to_vec(), body_cut, ..connected(code::OK) };
-    let reason = |pattern, outcome: Outcome| judge(&body(pattern), &outcome).reason;
+    let reason = |pattern, outcome: Outcome| judge(&expected(), Some(&body(pattern)), &outcome).reason;
     assert_eq!(reason("wel+come", answer(b"\xff welllcome", false)), "ok");
     assert_eq!(reason("^$", answer(b"", false)), "ok");
     assert_eq!(reason("welcome", answer(b"fatal error", false)), "wrong-body");
@@ -157,7 +160,7 @@ fn only_silence_asks_for_the_state_of_the_link() {
         (dialling(code::COULDNT_CONNECT, libc::ECONNREFUSED), false),
         (Outcome { lookup: None, ..dialling(code::OPERATION_TIMEDOUT, 0) }, false),
     ] {
-        assert_eq!(rests_on_silence(&judge(&expected(), &outcome)), rests, "{outcome:?}");
+        assert_eq!(rests_on_silence(&judge(&expected(), None, &outcome)), rests, "{outcome:?}");
     }
     for way in [
         Egress::NoInterface("x".into()),
@@ -171,17 +174,6 @@ fn only_silence_asks_for_the_state_of_the_link() {
 }
 
 #[test]
-fn zones_become_numbers() {
-    for url in ["http://[fe80::1%25eth0]:80/x", "http://[fe80::1%eth0]:80/x"] {
-        let found = zone(url).map(|(name, numbered)| (name, numbered(7)));
-        assert_eq!(found, Some(("eth0", "http://[fe80::1%257]:80/x".to_owned())));
-    }
-    for url in ["http://[fe80::1]/", "http://h/[fe80::1%25eth0]", "http://h/?q=[%25]", "http://h/"] {
-        assert!(zone(url).is_none(), "{url}");
-    }
-}
-
-#[test]
 fn statuses() {
     let statuses: Statuses = "200, 301-304,404".parse().unwrap();
     assert_eq!(statuses.to_string(), "200,301-304,404");
@@ -192,60 +184,6 @@ fn statuses() {
     }
     for bad in ["", ",", "2xx", "200-", "-200", "+200", "200-100", "99", "600", "200,,300", "200-300-400", "٢٠٠"] {
         assert!(bad.parse::<Statuses>().is_err(), "{bad}");
-    }
-}
-
-#[test]
-fn targets() {
-    for good in [
-        "http://a",
-        "HTTPS://a.example.org:8443/path?x=http://b#c",
-        "http://192.0.2.1/",
-        "http://[::1]:80/",
-        "http://[fe80::1%25eth0]/",
-        "http://user:pw@host:1/",
-        "http://a_b/",
-        "http://a.:65535/",
-    ] {
-        assert_eq!(check_target(good), Ok(()), "{good}");
-    }
-    let kind = |url: &str| match check_target(url) {
-        Ok(()) => "good",
-        Err(e) => {
-            assert!(!e.hint().is_empty());
-            match e {
-                TargetError::NoScheme(_) => "no scheme",
-                TargetError::Scheme(_) => "scheme",
-                TargetError::Host { .. } => "host",
-                TargetError::Port(_) => "port",
-                TargetError::Characters(_) => "characters",
-            }
-        }
-    };
-    for (bad, why) in [
-        ("host/path", "no scheme"),
-        ("host:80/?u=http://x", "no scheme"),
-        ("ftp://host/", "scheme"),
-        ("file:///etc/passwd", "scheme"),
-        ("http:///path", "host"),
-        ("http://:80/", "host"),
-        ("http://[::1", "host"),
-        ("http://[zz]/", "host"),
-        ("http://::1/", "host"),
-        ("http://a{b}/", "host"),
-        ("http://1.2.3/", "host"),
-        ("http://1.2.3.256/", "host"),
-        ("http://a:0/", "port"),
-        ("http://a:/", "port"),
-        ("http://a:+1/", "port"),
-        ("http://a:65536/", "port"),
-        ("http://[::1]x/", "port"),
-        ("http://a/b c", "characters"),
-        ("http://a/\r\nx", "characters"),
-        ("http://bücher/", "characters"),
-        ("", "characters"),
-    ] {
-        assert_eq!(kind(bad), why, "{bad}");
     }
 }
 
@@ -294,19 +232,11 @@ proptest! {
             || code == OPERATION_TIMEDOUT && (outcome.lookup.is_none() || outcome.late > TIMEOUT / 2)
             || code == COULDNT_CONNECT && outcome.socket_errno != 0
             || ![OK, COULDNT_CONNECT, OPERATION_TIMEDOUT].contains(&code) && outcome.connected.is_none();
-        let judgement = judge(&expected(), &outcome);
+        let judgement = judge(&expected(), None, &outcome);
         prop_assert!(!ours || judgement.verdict == Verdict::CannotTell, "{:?}", judgement);
         prop_assert_eq!(judgement.verdict == Verdict::Up, code == OK && (200..400).contains(&outcome.status.unwrap_or(0)));
         // The event is whole, whatever happened.
         let event = event("http://a/", &judgement, &outcome);
         prop_assert!(crate::cli::vocabulary::problems("probe-http", &event).is_empty());
-    }
-
-    /// What is taken for a URL has nothing in it that could end a line or hide a second request.
-    #[test]
-    fn urls_never_panic_and_stay_one_line(url in "(http://)?.{0,30}") {
-        if check_target(&url).is_ok() {
-            prop_assert!(url.bytes().all(|b| b.is_ascii_graphic()));
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::cli::output::{Output, OutputError};
 use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{Error, Failure, objects};
 use crate::clock::Instant;
-use crate::config::trust::read_secret;
+use crate::config::trust::password;
 use crate::probe::Judgement;
 use crate::probe::connection::rests_on_silence;
 use crate::probe::egress::{Egress, Finder};
@@ -95,13 +95,7 @@ fn targets(args: &ProbeTcp) -> Result<Vec<Target>, Failure> {
 
 /// What the flags say of every target.
 fn defaults(args: &ProbeTcp) -> Result<Check, Failure> {
-    let secret = |path: &Option<std::path::PathBuf>| -> Result<Option<String>, Failure> {
-        let Some(path) = path else { return Ok(None) };
-        let bytes =
-            read_secret(path).map_err(|e| Failure::usage(e.to_string(), "the file is yours alone: mode 600"))?;
-        let text = String::from_utf8_lossy(&bytes);
-        Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
-    };
+    let secret = |path: &Option<PathBuf>| path.as_deref().map(password).transpose();
     let transport = if args.udp { Transport::Udp } else { args.service.transport() };
     let parameters = super::service::Parameters {
         steps: args.steps.0.clone(),

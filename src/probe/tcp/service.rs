@@ -1,5 +1,17 @@
 //! The services that are known by name: their ports, what proves that they work, and how it is asked.
 
+mod bytes;
+mod digests;
+pub mod dns;
+pub mod ldap;
+pub mod mysql;
+pub mod pgsql;
+pub mod radius;
+mod scram;
+#[cfg(test)]
+mod tests;
+mod verdicts;
+
 use regex::bytes::Regex;
 
 use super::dialogue::{Dialogue, Step, Text};
@@ -29,6 +41,18 @@ pub enum Service {
     Nntp,
     /// An answer of class 100 or 200 to OPTIONS
     Sip,
+    /// The answer to an anonymous bind
+    Ldap,
+    /// The same over TLS
+    Ldaps,
+    /// The answer to a query of the name in --request
+    Dns,
+    /// The whole login, and the query in --request
+    Mysql,
+    /// The whole login, and the query in --request
+    Pgsql,
+    /// The accepted login of --user
+    Radius,
 }
 
 /// How packets go there.
@@ -54,22 +78,28 @@ impl Service {
             Self::Imaps => 993,
             Self::Nntp => 119,
             Self::Sip => 5060,
+            Self::Ldap => 389,
+            Self::Ldaps => 636,
+            Self::Dns => 53,
+            Self::Mysql => 3306,
+            Self::Pgsql => 5432,
+            Self::Radius => 1812,
         })
     }
 
     /// Whether it begins with a TLS handshake.
     pub const fn secure(self) -> bool {
-        matches!(self, Self::Pops | Self::Imaps)
+        matches!(self, Self::Pops | Self::Imaps | Self::Ldaps)
     }
 
     /// How it is reached where nothing else is said.
     pub const fn transport(self) -> Transport {
-        Transport::Tcp
+        if matches!(self, Self::Radius) { Transport::Udp } else { Transport::Tcp }
     }
 
     /// Whether it can be asked by datagrams.
     pub const fn has_datagrams(self) -> bool {
-        matches!(self, Self::Tcp | Self::Sip)
+        matches!(self, Self::Tcp | Self::Sip | Self::Dns | Self::Radius)
     }
 }
 
@@ -102,6 +132,11 @@ pub fn dialogue(service: Service, transport: Transport, with: &Parameters, nonce
         Service::Pop | Service::Pops => text(pop(with), b"QUIT\r\n"),
         Service::Imap | Service::Imaps => text(imap(with), b"z LOGOUT\r\n"),
         Service::Sip => text(sip(with, transport, nonce), b""),
+        Service::Ldap | Service::Ldaps => Box::new(ldap::Bind::new(with)),
+        Service::Dns => Box::new(dns::Query::new(with, transport, nonce)),
+        Service::Mysql => Box::new(mysql::Login::new(with)),
+        Service::Pgsql => Box::new(pgsql::Login::new(with, nonce)),
+        Service::Radius => Box::new(radius::Access::new(with, nonce)),
     }
 }
 

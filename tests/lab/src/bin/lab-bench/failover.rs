@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::stats::{Bound, Row, Samples, millis};
 /// The service address.
 const VIP: &str = "10.9.0.50";
 /// The longest that anybody waits for a take-over.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// The client notices every fault within this, if at all.
 const NOTICE: Duration = Duration::from_millis(600);
 /// A gap that no fault leaves: such a client was served by somebody else. In ms.
@@ -96,9 +96,7 @@ impl<'a> Stage<'a> {
     fn client(&self) -> anyhow::Result<Client> {
         let mut command = self.lab.host("client").command(self.bin.join("lab-client"));
         command.args(["http", &format!("http://{VIP}/"), "--every", "1ms", "--follow", "--for", "2m"]);
-        let mut client = Client(Child::spawn(command));
-        client.until("served", STEP).context("the client is not served while all is well")?;
-        Ok(client)
+        Client::start(command)
     }
 }
 
@@ -111,37 +109,47 @@ fn serve(lab: &Lab, bin: &Path, host: &str) -> Child {
     server
 }
 
-/// The client that asks each millisecond.
-struct Client(Child);
+/// The client that asks each millisecond: a `lab-client` with `--follow`.
+pub struct Client(Child);
 
 impl Client {
+    /// Starts it; it is served when this returns.
+    pub fn start(command: Command) -> anyhow::Result<Self> {
+        let mut client = Self(Child::spawn(command));
+        client.until("served", STEP).context("the client is not served while all is well")?;
+        Ok(client)
+    }
+
     fn until(&mut self, what: &str, within: Duration) -> Result<(), anyhow::Error> {
         self.0.look(within, |line| line["client"] == what).map(drop).map_err(anyhow::Error::msg)
     }
 
     /// Ends it; returns its longest time without an answer in ms.
-    fn outage(mut self) -> anyhow::Result<f64> {
+    pub fn outage(mut self) -> anyhow::Result<f64> {
         self.0.signal(Signal::SIGTERM);
         let summary = self.0.look(STEP, |line| line["client"] == "summary").map_err(anyhow::Error::msg)?;
         summary["outage_ms"].as_f64().context("the client was never served")
     }
+
+    /// Its outage in ms from a fault until it is served again; infinite when that takes too long.
+    pub fn outage_by(mut self, what: &str, strike: impl FnOnce()) -> anyhow::Result<f64> {
+        let start = Instant::now();
+        strike();
+        // It says so after 50 ms without an answer: a take-over can be quicker.
+        if self.until("lost", NOTICE).is_ok() && self.until("served", PATIENCE.saturating_sub(start.elapsed())).is_err()
+        {
+            return Ok(f64::INFINITY);
+        }
+        // Whether it stays.
+        sleep(Duration::from_millis(300));
+        let outage = self.outage()?;
+        ensure!(outage > SHORTEST, "{what}: the client did not notice it ({outage} ms)");
+        Ok(outage)
+    }
 }
 
-/// The client's outage in ms from a fault until it is served again; infinite when that takes too long.
 fn outage(stage: &mut Stage, fault: Fault) -> anyhow::Result<f64> {
-    let mut client = stage.client()?;
-    let start = Instant::now();
-    stage.strike(fault);
-    // It says so after 50 ms without an answer: a take-over can be quicker.
-    if client.until("lost", NOTICE).is_ok() && client.until("served", PATIENCE.saturating_sub(start.elapsed())).is_err()
-    {
-        return Ok(f64::INFINITY);
-    }
-    // Whether it stays.
-    sleep(Duration::from_millis(300));
-    let outage = client.outage()?;
-    ensure!(outage > SHORTEST, "{}: the client did not notice it ({outage} ms)", fault.words());
-    Ok(outage)
+    stage.client()?.outage_by(fault.words(), || stage.strike(fault))
 }
 
 /// Runs every fault so often with ours, and fewer times with each loop.

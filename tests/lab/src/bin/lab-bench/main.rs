@@ -2,9 +2,11 @@
 //!
 //! What it measures, each in a file of its own: one call ([`oneshot`]), a client's outage ([`failover`]), what a killed
 //! holder leaves ([`lease`]), the CPU of watching ([`cpu`]), heartbeats ([`heartbeat`]) and a flood of garbage among them
-//! ([`flood`]), resources ([`resource`]). Parts of it run inside a host of the lab, as this same program.
+//! ([`flood`]), resources ([`resource`]), whole clusters ([`cluster`]). Parts of it run inside a host of the lab, as this
+//! same program.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use clap::{Parser, Subcommand};
 use takeover::cli::duration;
 use takeover_lab::{Child, Host, Lab};
 
+mod cluster;
 mod cpu;
 mod failover;
 mod flood;
@@ -80,6 +83,11 @@ enum Part {
     Flood,
     /// Resources through run-resource beside OCF agents; as root
     Resource,
+    /// Whole clusters of two nodes beside the real heartbeat; as root
+    Cluster,
+    /// A part of `cluster`, inside a host
+    #[command(hide = true)]
+    AwaitAddress { ip: IpAddr },
     /// A part of `resource`, inside a host
     #[command(hide = true)]
     ResourceInside,
@@ -150,6 +158,11 @@ fn run(args: &Arguments) -> anyhow::Result<bool> {
             let lab = Lab::up_as_root(&[("a", "10.9.0.1/24"), ("b", "10.9.0.2/24")]);
             met = inside(lab.host("a"), args, &bin, &["resource-inside"])?;
         }
+        Part::Cluster => {
+            println!("Clusters\n\n{}", stats::HEAD);
+            cluster::measure(&bin, args.faults, args.peer_faults, &mut row)?;
+        }
+        Part::AwaitAddress { ip } => cluster::await_address(*ip)?,
         Part::ResourceInside => resource::measure(&bin, args.runs, &mut row)?,
         Part::OneshotInside { url, held, free, own } => {
             let place = Place { bin, url: url.clone(), held: held.clone(), free: free.clone(), own: own.clone() };
