@@ -50,6 +50,8 @@ pub fn change(change: &Change, dry_run: bool) -> Event {
 pub fn outcome(changes: &[Change], dry_run: bool, took: Duration) -> Event {
     let cause = match (changes.len(), dry_run) {
         (0, _) => "everything is as wanted".to_owned(),
+        (1, true) => "one change would be made".to_owned(),
+        (1, false) => "one change was made, and read back".to_owned(),
         (n, true) => format!("{n} changes would be made"),
         (n, false) => format!("{n} changes were made, and read back"),
     };

@@ -18,7 +18,7 @@ fn ignored(list: &[Ignored]) -> Vec<Value> {
 pub fn global(file: &Path, conf: &Ldirectord) -> Event {
     let settings = json!({
         "logfile": conf.logfile,
-        "callback": conf.callback,
+        "callback": conf.callback.as_ref().map(|words| words.join(" ")),
         "autoreload": conf.autoreload,
         "maintenancedir": conf.maintenancedir,
         "readdquiescent": conf.readdquiescent,
@@ -45,7 +45,7 @@ pub fn service(file: &Path, conf: &Ldirectord, of: &Virtual) -> Event {
         "quiescent": conf.quiescent(of),
         "cleanstop": conf.cleanstop(of),
         "fallback": fallback,
-        "fallbackcommand": conf.fallbackcommand(of),
+        "fallbackcommand": conf.fallbackcommand(of).map(|words| words.join(" ")),
         "scheduler": settings.scheduler,
         "scheduler_flags": settings.flags,
         "persistent_s": settings.persistent_s,
