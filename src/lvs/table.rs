@@ -113,8 +113,8 @@ impl FromStr for Key {
 /// An address with its port and nothing else: no zone, which IPVS does not know.
 pub(super) fn socket(text: &str) -> Option<SocketAddr> {
     let at: SocketAddr = text.parse().ok()?;
-    // Of IPv6 there are many ways to write one address.
-    (at.to_string() == text || (at.is_ipv6() && !text.contains('%'))).then_some(at)
+    // Of IPv6 there are many ways to write one address; of IPv4 there is one.
+    (!text.contains('%') && (at.is_ipv6() || at.to_string() == text)).then_some(at)
 }
 
 /// A plain number: digits, and nothing else.
