@@ -7,7 +7,13 @@ pops\t'The same over TLS'
 imap\t'The greeting OK or PREAUTH, and the login with --user'
 imaps\t'The same over TLS'
 nntp\t'The greeting 200 or 201'
-sip\t'An answer of class 100 or 200 to OPTIONS'"
+sip\t'An answer of class 100 or 200 to OPTIONS'
+ldap\t'The answer to an anonymous bind'
+ldaps\t'The same over TLS'
+dns\t'The answer to a query of the name in --request'
+mysql\t'The whole login, and the query in --request'
+pgsql\t'The whole login, and the query in --request'
+radius\t'The accepted login of --user'"
 complete -c probe-tcp -s p -l port -d 'The port of targets that name none' -r
 complete -c probe-tcp -l expect -d 'What the service has to say next; may be repeated, and mixed with --send' -r
 complete -c probe-tcp -l send -d 'What to say next; \\r, \\n, \\t, \\0, \\xHH and \\\\ stand for what they do in C' -r

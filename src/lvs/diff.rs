@@ -205,22 +205,24 @@ mod tests {
         })
     }
 
+    /// A server by its number, its way, its weight, whether it is added, and its threshold.
+    type Drawn = (u8, Forward, Option<u32>, bool, u32);
+
     fn wanted() -> impl Strategy<Value = Vec<Wanted>> {
         let server = (0u8..6, forward(), proptest::option::of(0u32..4), any::<bool>(), 0u32..2);
         let service = (settings(), proptest::collection::vec(server, 0..6));
         proptest::collection::btree_map(0usize..4, service, 0..4).prop_map(|services| {
-            let service =
-                |(n, (settings, servers)): (usize, (Settings, Vec<(u8, Forward, Option<u32>, bool, u32)>))| {
-                    let mut service = Wanted { key: keys()[n], settings, servers: Vec::new() };
-                    for (n, forward, weight, add, upper) in servers {
-                        if !service.servers.iter().any(|s: &WantedServer| s.address == address(n)) {
-                            let add = add && weight.is_some();
-                            let server = WantedServer { address: address(n), forward, weight, add, lower: 0, upper };
-                            service.servers.push(server);
-                        }
+            let service = |(n, (settings, servers)): (usize, (Settings, Vec<Drawn>))| {
+                let mut service = Wanted { key: keys()[n], settings, servers: Vec::new() };
+                for (n, forward, weight, add, upper) in servers {
+                    if !service.servers.iter().any(|s: &WantedServer| s.address == address(n)) {
+                        let add = add && weight.is_some();
+                        let server = WantedServer { address: address(n), forward, weight, add, lower: 0, upper };
+                        service.servers.push(server);
                     }
-                    service
-                };
+                }
+                service
+            };
             services.into_iter().map(service).collect()
         })
     }
