@@ -8,12 +8,12 @@ use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool, duration};
 use crate::lvs::table::Key;
 
-/// Make services of the kernel's load balancer (IPVS) what stdin says
+/// Make services of the kernel's load balancer what stdin says
 #[derive(Parser, Clone, Debug)]
 #[command(name = "lvs-sync", version)]
 pub struct LvsSync {
     /// Read what is wanted from stdin; without it nothing is
-    #[arg(value_name = "-", value_parser = ["-"], required_unless_present = "own")]
+    #[arg(value_name = "-", value_parser = dash, required_unless_present = "own")]
     pub input: Option<String>,
     /// Delete this service where it is not among what is wanted; may be repeated
     #[arg(long, value_name = "SERVICE")]
@@ -36,10 +36,14 @@ impl Tool for LvsSync {
     }
 }
 
+fn dash(text: &str) -> Result<String, String> {
+    if text == "-" { Ok(text.to_owned()) } else { Err("services come from stdin: write -".to_owned()) }
+}
+
 /// Its manual page.
 pub const MANUAL: Manual = Manual {
     details: &[
-        "Each line of stdin is a JSON object, a virtual service as it should be: service, which is \
+        "The load balancer is IPVS, the Linux Virtual Server. Each line of stdin is a JSON object, a virtual service as it should be: service, which is \
          tcp://192.0.2.10:80, udp://[2001:db8::10]:53, sctp://192.0.2.10:9, fwmark://1 (what the packet filter has marked) \
          or fwmark6://1; scheduler (wlc where none is given) and scheduler_flags, a list; persistent_s, the seconds for which a \
          client stays with its server, and with it netmask and engine; ops (each datagram is a connection); and servers, a list.",

@@ -24,7 +24,8 @@ fn run(args: LvsSync, output: &mut Output) -> Result<Answer, cli::Error> {
     let wanted = if args.input.is_some() { read()? } else { Vec::new() };
     let began = Instant::now();
     let ipvsadm = Ipvsadm { timeout: args.timeout };
-    let changes = diff(&wanted, &args.own, &ipvsadm.table()?);
+    let present = ipvsadm.table(true)?;
+    let changes = diff(&wanted, &args.own, &present);
     if args.dry_run {
         changes.iter().try_for_each(|c| output.emit(report::change(c, true)))?;
         output.emit(report::outcome(&changes, true, Instant::now().since(began)))?;
@@ -52,8 +53,10 @@ fn run(args: LvsSync, output: &mut Output) -> Result<Answer, cli::Error> {
     if let Some(failure) = last {
         return Err(failure.into());
     }
+    let thresholds = wanted.iter().flat_map(|w| &w.servers).any(|s| s.lower + s.upper > 0)
+        || present.0.iter().flat_map(|s| &s.servers).any(|s| s.lower + s.upper > 0);
     if !changes.is_empty()
-        && let Some(left) = diff(&wanted, &args.own, &ipvsadm.table()?).first()
+        && let Some(left) = diff(&wanted, &args.own, &ipvsadm.table(thresholds)?).first()
     {
         let words = left.words().join(" ");
         let message =
