@@ -71,7 +71,7 @@ impl Balancer {
     }
 
     fn becomes(&self, wanted: &str) {
-        let until = Instant::now() + Duration::from_secs(30); // a bound, not a measure
+        let until = Instant::now() + Duration::from_secs(120); // a bound, not a measure
         // In the order in which they came, which the checks decide.
         let sorted = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
         while sorted(&self.table()) != sorted(wanted) {
