@@ -29,6 +29,7 @@ const NAMELESS: &[&str] = &[
     "ha-conf",
     "ha-event",
     "ha-status",
+    "lvs-sync",
     "run-resource",
     "vip-drop",
     "vip-take",

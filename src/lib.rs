@@ -10,6 +10,7 @@
 //! | [`vip`] | the service address: who has it, taking it, holding it, announcing it |
 //! | [`config`] | the files of a cluster: ha.cf, authkeys, and whether they may be trusted |
 //! | [`resource`] | what moves with a group: how agents are found, called and understood, and in which order |
+//! | [`lvs`] | the kernel's load balancer: what it has, what it is to have, and the way from one to the other |
 //! | [`decide`] | the brain of a node: what to do about what happened |
 //! | [`heartbeat`] | saying and hearing "I am alive": messages, media, who is up, late, dead |
 //! | [`node`] | the edge of the brain: inputs, journal, status |
@@ -26,6 +27,7 @@ pub mod decide;
 #[cfg(test)]
 mod dice;
 pub mod heartbeat;
+pub mod lvs;
 pub mod net;
 pub mod node;
 pub mod probe;

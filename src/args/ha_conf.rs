@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool};
 use crate::config;
+use crate::config::ldirectord::checks::Prober;
 
 /// Print the configuration files of a cluster as JSON, or check them
 #[derive(Parser, Clone, Debug)]
@@ -15,12 +16,46 @@ pub struct HaConf {
     /// What to print
     #[arg(value_name = "WHAT")]
     pub what: What,
+    /// The .cf of ldirectord
+    #[arg(value_name = "FILE", required_if_eq("what", "ldirectord"))]
+    pub file: Option<PathBuf>,
     /// The folder with ha.cf, authkeys, haresources and resource.d
     #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIR)]
     pub ha_d: PathBuf,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub ldirectord: LdirectordArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub output: OutputArgs,
+}
+
+/// What to print of a .cf of ldirectord in the place of its content.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Of a .cf of ldirectord")]
+pub struct LdirectordArgs {
+    /// The processes that its checks need: prober, interval, failures, and how many targets each has
+    #[arg(long, conflicts_with_all = ["checks", "wanted", "problems"])]
+    pub probers: bool,
+    /// The lines of targets for the stdin of this prober
+    #[arg(long, value_name = "PROBER", conflicts_with_all = ["wanted", "problems"])]
+    pub checks: Option<Prober>,
+    /// Of those only the set with this number, as --probers counts
+    #[arg(long, value_name = "NUMBER", requires = "checks")]
+    pub set: Option<usize>,
+    /// The stdin of lvs-sync, by a file of states: lines of TARGET, a tab, and up, down or unknown
+    #[arg(long, value_name = "STATES", conflicts_with = "problems")]
+    pub wanted: Option<PathBuf>,
+    /// What is wrong with it, as check does for the files of a cluster
+    #[arg(long)]
+    pub problems: bool,
+}
+
+impl LdirectordArgs {
+    /// Whether any of them is given.
+    pub fn any(&self) -> bool {
+        self.probers || self.checks.is_some() || self.wanted.is_some() || self.problems
+    }
 }
 
 /// What to print.
@@ -36,6 +71,8 @@ pub enum What {
     Authkeys,
     /// What is wrong, each with file, line and what to do
     Check,
+    /// A .cf of ldirectord: one line for the whole, one a virtual service
+    Ldirectord,
 }
 
 impl Tool for HaConf {
@@ -68,6 +105,13 @@ pub const MANUAL: Manual = Manual {
         "Beyond heartbeat's own grammar the first word of a line of haresources may list candidates in order, as \
          ha1,ha3,ha4; resources may name their class, as ocf:heartbeat:IPaddr2::ip=192.0.2.10, lsb:httpd or \
          systemd:nginx; an IPv6 address alone is IPv6addr; and authkeys may have the method sha256.",
+        "Of ldirectord every directive is read. What its checks come to with our probers is in director(8). Directives that do \
+         nothing are listed in the field `ignored` with the reason. Host names are looked for in /etc/hosts alone, names of \
+         ports in /etc/services. Times may have units beside whole seconds, as checkinterval = 200ms.",
+        "A target of its checks is the virtual service and the server, with a blank between, as in \"tcp:192.0.2.10:80 \
+         10.0.0.1:80\". With --wanted a server that is up has its weight; one that is down has the weight 0, or is not there, \
+         by quiescent; one that is unknown keeps what it has, and gets nothing if it is not there: so a server has traffic only \
+         after its first good check. The fallback serves where all are down. A file in maintenancedir makes a server down.",
     ],
     statuses: &[
         (0, "printed; for check, nothing is wrong, though there may be notes"),
@@ -79,7 +123,9 @@ pub const MANUAL: Manual = Manual {
         ("ha-conf check --human", "Is anything wrong with the cluster in /etc/ha.d?"),
         ("ha-conf --ha-d /etc/ha.d haresources", "The groups, as run-resource takes them."),
         ("ha-conf ha-cf --fields settings.deadtime_ms,nodes", "One setting and the nodes, for a shell."),
+        ("ha-conf ldirectord /etc/ha.d/www.cf --problems --human", "Is anything wrong with that .cf of ldirectord?"),
+        ("ha-conf ldirectord www.cf --checks probe-http | probe-http --every 10s -", "Check the servers of a .cf."),
         ("ha-conf authkeys --human", "Which key signs, and which are accepted beside it?"),
     ],
-    see_also: &["ha.cf(5)", "authkeys(5)", "ha-events(7)", "takeover(7)"],
+    see_also: &["director(8)", "lvs-sync(8)", "ha.cf(5)", "authkeys(5)", "ha-events(7)", "takeover(7)"],
 };

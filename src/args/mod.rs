@@ -14,6 +14,7 @@ pub mod ha_event;
 pub mod ha_status;
 pub mod hb_listen;
 pub mod hb_send;
+pub mod lvs_sync;
 pub mod manual;
 pub mod probe_ftp;
 pub mod probe_http;

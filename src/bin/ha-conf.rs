@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use takeover::args::ha_conf::{HaConf, What};
-use takeover::cli;
+use takeover::args::ha_conf::{HaConf, LdirectordArgs, What};
 use takeover::cli::exit::Answer;
 use takeover::cli::output::Output;
+use takeover::cli::{self, Failure};
 use takeover::config::check;
-use takeover::config::{self, ConfigError, Severity, document};
+use takeover::config::ldirectord::{self, Names};
+use takeover::config::{self, ConfigError, Problem, Severity, document, trust};
 use takeover::resource::lookup::Places;
 
 fn main() -> ExitCode {
@@ -17,7 +18,12 @@ fn main() -> ExitCode {
 
 fn run(args: HaConf, output: &mut Output) -> Result<Answer, cli::Error> {
     let dir = args.ha_d.as_path();
+    if args.what != What::Ldirectord && (args.file.is_some() || args.ldirectord.any()) {
+        let hint = "ha-conf ldirectord FILE --wanted STATES";
+        return Err(Failure::usage("a FILE and these options are for ldirectord", hint).into());
+    }
     match args.what {
+        What::Ldirectord => return ldirectord(&args.file.unwrap_or_default(), &args.ldirectord, output),
         What::HaCf => ha_cf(dir, output)?,
         What::Haresources => haresources(dir, output)?,
         What::Authkeys => authkeys(dir, output)?,
@@ -57,20 +63,71 @@ fn authkeys(dir: &Path, output: &mut Output) -> Result<(), cli::Error> {
     Ok(output.emit(document::authkeys(&file, &parsed.content))?)
 }
 
+/// Names as this machine has them; a file that is missing has none.
+fn names() -> Names {
+    let text = |path| std::fs::read_to_string(path).unwrap_or_default();
+    Names::parse(&text("/etc/hosts"), &text("/etc/services"))
+}
+
+fn ldirectord(file: &Path, args: &LdirectordArgs, output: &mut Output) -> Result<Answer, cli::Error> {
+    let names = names();
+    if args.problems {
+        return ldirectord_problems(file, &names, output);
+    }
+    let conf = config::load_ldirectord(file, &names)?.content;
+    if args.probers || args.checks.is_some() {
+        for (n, set) in (1..).zip(ldirectord::checks::sets(&conf)) {
+            match args.checks {
+                None => output.emit(ldirectord::document::set(n, &set))?,
+                Some(prober) if set.prober == prober && args.set.is_none_or(|wanted| wanted == n) => {
+                    set.targets.into_iter().try_for_each(|target| output.emit(target))?;
+                }
+                Some(_) => {}
+            }
+        }
+    } else if let Some(path) = &args.wanted {
+        let text = std::fs::read_to_string(path).map_err(|e| Failure::at(path, &e))?;
+        let states = ldirectord::wanted::states(&text).map_err(|line| {
+            let message = format!("{}:{line}: is no state of a target", path.display());
+            Failure::usage(message, "a line has a TARGET, a tab, and up, down or unknown")
+        })?;
+        for service in ldirectord::wanted::wanted(&conf, &states, &names, &|path| path.symlink_metadata().is_ok()) {
+            output.emit(service)?;
+        }
+    } else {
+        output.emit(ldirectord::document::global(file, &conf))?;
+        conf.virtuals.iter().try_for_each(|v| output.emit(ldirectord::document::service(file, &conf, v)))?;
+    }
+    Ok(Answer::Yes)
+}
+
+fn ldirectord_problems(file: &Path, names: &Names, output: &mut Output) -> Result<Answer, cli::Error> {
+    let text = trust::read_unjudged(file)?;
+    let mut problems = ldirectord::parse(file, &String::from_utf8_lossy(&text), names).problems;
+    if let Err(e) = trust::check_trusted(file) {
+        problems.extend(e.problems(file));
+    }
+    told(&problems, output)
+}
+
+/// Tells all problems and what they come to.
+fn told(problems: &[Problem], output: &mut Output) -> Result<Answer, cli::Error> {
+    problems.iter().try_for_each(|p| output.emit(document::problem(p)))?;
+    output.emit(document::checked(problems))?;
+    let wrong = problems.iter().any(|p| p.severity > Severity::Note);
+    Ok(if wrong { Answer::No } else { Answer::Yes })
+}
+
 fn check(dir: &Path, output: &mut Output) -> Result<Answer, cli::Error> {
     let checked = check::check(dir, &Places::of(dir));
-    for problem in &checked.problems {
-        output.emit(document::problem(problem))?;
-    }
     let mut unreadable = checked.unreadable.into_iter();
     if let Some((_, first)) = unreadable.next() {
+        checked.problems.iter().try_for_each(|p| output.emit(document::problem(p)))?;
         // The first one is told as the error; the others are not to be found one after the other.
         for (path, error) in unreadable {
             error.problems(&path).iter().try_for_each(|p| output.emit(document::problem(p)))?;
         }
         return Err(first.into());
     }
-    output.emit(document::checked(&checked.problems))?;
-    let wrong = checked.problems.iter().any(|p| p.severity > Severity::Note);
-    Ok(if wrong { Answer::No } else { Answer::Yes })
+    told(&checked.problems, output)
 }

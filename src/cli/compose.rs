@@ -77,7 +77,7 @@ fn typed(key: &str, value: &str) -> Result<Value, ComposeError> {
         return Ok(Value::Null);
     }
     let typed = match kind {
-        Kind::Text => Some(Value::from(value)),
+        Kind::Text | Kind::Command => Some(Value::from(value)),
         Kind::Bool => value.parse::<bool>().ok().map(Value::from),
         Kind::Number => value
             .parse::<i64>()

@@ -5,6 +5,7 @@
 //! | [`ha_cf`] | ha.cf: nodes, times, media |
 //! | [`authkeys`] | authkeys: who may speak |
 //! | [`haresources`] | haresources: which resources move together, and where to |
+//! | [`ldirectord`] | the .cf of ldirectord: virtual services, their servers, their checks |
 //! | [`check`] | what no file shows alone: strangers, missing agents, wrong modes |
 //! | [`document`] | all of it as events |
 //! | [`trust`] | reading a file only if nobody but root and us could have written it |
@@ -17,6 +18,7 @@ pub mod check;
 pub mod document;
 pub mod ha_cf;
 pub mod haresources;
+pub mod ldirectord;
 pub(crate) mod text;
 pub mod trust;
 
@@ -214,6 +216,11 @@ pub fn load_haresources(dir: &Path) -> Result<Parsed<Vec<Group>>, ConfigError> {
 /// A file of keys, if nobody else can read or write it and it has no error.
 pub fn load_authkeys(file: &Path) -> Result<Parsed<AuthKeys>, ConfigError> {
     authkeys::parse(file, &trust::read_secret(file).map_err(no_keys)?).usable()
+}
+
+/// A .cf of ldirectord, if it may be trusted and has no error.
+pub fn load_ldirectord(file: &Path, names: &ldirectord::Names) -> Result<Parsed<ldirectord::Ldirectord>, ConfigError> {
+    ldirectord::parse(file, &lossy(&trust::read_trusted(file)?), names).usable()
 }
 
 /// A missing file of keys needs another remedy than a missing ha.cf.

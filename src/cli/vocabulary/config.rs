@@ -21,8 +21,8 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     ),
     object(
         "settings",
-        "the directives of ha.cf under their names, with _ms or _kib behind those that have a unit, and heartbeat's \
-         defaults for those that are not given",
+        "the directives of ha.cf or of a .cf of ldirectord under their names, with _ms, _s or _kib behind those that have a \
+         unit, and the defaults of heartbeat or ldirectord for those that are not given",
     ),
     objects(
         "media",

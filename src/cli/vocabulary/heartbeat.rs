@@ -10,7 +10,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     text("type", "the type of a heartbeat message, its field t"),
     text("link", "what is thought of a node on one medium: unknown, up or dead"),
     text("source", "the address that something came from, or serial"),
-    text("scheduler", "fifo or other"),
+    text("scheduler", "fifo or other; of a virtual service how it chooses a server, such as wrr"),
     list("on", "the media, by name"),
     list("peers", "the nodes that are expected"),
     number("generation", "counts the starts of a node; the seconds since 1970 at its first"),
@@ -25,7 +25,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     number("gap_max_ms", "the longest time between two heartbeats, in milliseconds"),
     number("silent_ms", "milliseconds since the node was last heard, on any medium"),
     number("deadtime_ms", "the silence that means death, in milliseconds; the sender's own where it announces one"),
-    number("every_ms", "milliseconds from one heartbeat to the next"),
+    number("every_ms", "milliseconds from one heartbeat, or one check, to the next"),
     boolean("locked", "the memory is locked: nothing of it is swapped out"),
 ];
 

@@ -6,6 +6,7 @@
 mod config;
 mod decide;
 mod heartbeat;
+mod lvs;
 mod probe;
 mod resource;
 mod storage;
@@ -33,6 +34,8 @@ pub enum Kind {
     Objects,
     /// A string of an error, an object of a heartbeat: `message`, and nothing else.
     Words,
+    /// A string of a process, a list of strings of what is to be run: `command`, and nothing else.
+    Command,
 }
 
 impl Kind {
@@ -46,17 +49,18 @@ impl Kind {
             Self::Object => "object",
             Self::Objects => "list of objects",
             Self::Words => "string, or object",
+            Self::Command => "string, or list of strings",
         }
     }
 
     pub(super) fn holds(self, value: &Value) -> bool {
         match value {
             Value::Null => true,
-            Value::String(_) => matches!(self, Self::Text | Self::Words),
+            Value::String(_) => matches!(self, Self::Text | Self::Words | Self::Command),
             Value::Number(_) => self == Self::Number,
             Value::Bool(_) => self == Self::Bool,
             Value::Array(items) => match self {
-                Self::List => items.iter().all(Value::is_string),
+                Self::List | Self::Command => items.iter().all(Value::is_string),
                 Self::Objects => items.iter().all(Value::is_object),
                 _ => false,
             },
@@ -123,6 +127,7 @@ const FIELDS: &[&[FieldDoc]] = &[
     config::FIELDS,
     decide::FIELDS,
     heartbeat::FIELDS,
+    lvs::FIELDS,
     probe::FIELDS,
     resource::FIELDS,
     storage::FIELDS,
@@ -134,6 +139,7 @@ const EVENTS: &[&[EventDoc]] = &[
     config::EVENTS,
     decide::EVENTS,
     heartbeat::EVENTS,
+    lvs::EVENTS,
     probe::EVENTS,
     resource::EVENTS,
     storage::EVENTS,

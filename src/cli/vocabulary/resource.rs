@@ -7,7 +7,10 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     text("class", "whose conventions an agent keeps: heartbeat, lsb, ocf or systemd"),
     text("provider", "the provider of an OCF agent"),
     text("agent", "the path of a resource's script, or the name of its unit; null where there is none"),
-    text("action", "what is done, or was asked for: start, stop, status, monitor, restart, metadata or list"),
+    text(
+        "action",
+        "what is done, or was asked for: start, stop, status, monitor, restart, metadata or list; add, edit or delete",
+    ),
     text("meaning", "what the answer of an agent means, by the conventions of its class, in words"),
     text("output", "the end of what an agent printed on stdout and stderr, at most 2048 bytes"),
     text(

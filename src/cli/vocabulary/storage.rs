@@ -1,6 +1,6 @@
 //! The events of shared storage.
 
-use super::{EventDoc, FieldDoc, boolean, list, number, text};
+use super::{EventDoc, FieldDoc, Kind, boolean, list, number, text};
 
 pub(super) const FIELDS: &[FieldDoc] = &[
     text("device", "what is mounted, as it was given or as the kernel shows it"),
@@ -22,8 +22,12 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     number("keeper", "the process that holds a claim"),
     number("files", "how many files of the mount a process holds"),
     number("holders", "how many hold a mount open"),
-    text("command", "the name of what a process runs, or of a device of the kernel"),
-    text("user", "the user of a process, by name where /etc/passwd has one"),
+    FieldDoc {
+        name: "command",
+        kind: Kind::Command,
+        doc: "the name of what a process runs, or of a device of the kernel; of a check the words that are run",
+    },
+    text("user", "the user of a process, by name where /etc/passwd has one; of a check who is logged in"),
     text("path", "a file that is held"),
     text("how", "the ways in which a mount is held: cwd, root, exe, fd, map, loop, swap, export; separated by commas"),
     text("signal", "the signal that was sent"),
