@@ -15,6 +15,8 @@ pub mod ha_status;
 pub mod hb_listen;
 pub mod hb_send;
 pub mod manual;
+
+pub mod probe_exec;
 pub mod probe_http;
 pub mod probe_ping;
 pub mod probe_tcp;

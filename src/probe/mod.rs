@@ -4,6 +4,7 @@
 
 pub mod connection;
 pub mod egress;
+pub mod exec;
 pub mod http;
 pub mod icmp;
 pub mod icmp_socket;
