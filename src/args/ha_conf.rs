@@ -18,6 +18,12 @@ pub struct HaConf {
     /// The folder with ha.cf, authkeys, haresources and resource.d
     #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIR)]
     pub ha_d: PathBuf,
+    /// The mon.cf, for mon
+    #[arg(value_name = "FILE", required_if_eq("what", "mon"))]
+    pub file: Option<PathBuf>,
+    /// For mon: print the checks as probe-exec takes them on stdin
+    #[arg(long)]
+    pub probes: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
@@ -36,6 +42,8 @@ pub enum What {
     Authkeys,
     /// What is wrong, each with file, line and what to do
     Check,
+    /// A mon.cf: its problems, and one line a service
+    Mon,
 }
 
 impl Tool for HaConf {
@@ -68,6 +76,10 @@ pub const MANUAL: Manual = Manual {
         "Beyond heartbeat's own grammar the first word of a line of haresources may list candidates in order, as \
          ha1,ha3,ha4; resources may name their class, as ocf:heartbeat:IPaddr2::ip=192.0.2.10, lsb:httpd or \
          systemd:nginx; an IPv6 address alone is IPv6addr; and authkeys may have the method sha256.",
+        "mon reads the configuration of mon 1.3 (mon(8)), which the second operand names. Problems come first, each as an event with \
+         file, line and what to do, then the settings, with what is accepted and does nothing, and one line a service. Monitors and \
+         alerts have to be there, in mondir and alertdir or on PATH, and must be such that nobody else could have written them. With \
+         --probes it prints what probe-exec is to run, and problems go to stderr.",
     ],
     statuses: &[
         (0, "printed; for check, nothing is wrong, though there may be notes"),
@@ -79,7 +91,8 @@ pub const MANUAL: Manual = Manual {
         ("ha-conf check --human", "Is anything wrong with the cluster in /etc/ha.d?"),
         ("ha-conf --ha-d /etc/ha.d haresources", "The groups, as run-resource takes them."),
         ("ha-conf ha-cf --fields settings.deadtime_ms,nodes", "One setting and the nodes, for a shell."),
+        ("ha-conf mon /etc/mon/mon.cf --human", "Is this mon.cf right, and what does it watch?"),
         ("ha-conf authkeys --human", "Which key signs, and which are accepted beside it?"),
     ],
-    see_also: &["ha.cf(5)", "authkeys(5)", "ha-events(7)", "takeover(7)"],
+    see_also: &["ha.cf(5)", "authkeys(5)", "mon(8)", "probe-exec(1)", "mon-decide(1)", "ha-events(7)", "takeover(7)"],
 };

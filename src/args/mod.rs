@@ -15,7 +15,7 @@ pub mod ha_status;
 pub mod hb_listen;
 pub mod hb_send;
 pub mod manual;
-
+pub mod mon_decide;
 pub mod probe_exec;
 pub mod probe_http;
 pub mod probe_ping;

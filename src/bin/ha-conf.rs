@@ -8,6 +8,7 @@ use takeover::cli;
 use takeover::cli::exit::Answer;
 use takeover::cli::output::Output;
 use takeover::config::check;
+use takeover::config::mon_cf;
 use takeover::config::{self, ConfigError, Severity, document};
 use takeover::resource::lookup::Places;
 
@@ -30,6 +31,7 @@ fn run(args: HaConf, output: &mut Output) -> Result<Answer, cli::Error> {
             authkeys(dir, output)?; // last: others may read the rest
         }
         What::Check => return check(dir, output),
+        What::Mon => mon(args.file.as_deref().unwrap_or_else(|| Path::new("mon.cf")), args.probes, output)?,
     }
     Ok(Answer::Yes)
 }
@@ -55,6 +57,25 @@ fn authkeys(dir: &Path, output: &mut Output) -> Result<(), cli::Error> {
     let file = dir.join("authkeys");
     let parsed = config::load_authkeys(&file)?;
     Ok(output.emit(document::authkeys(&file, &parsed.content))?)
+}
+
+fn mon(file: &Path, probes: bool, output: &mut Output) -> Result<(), cli::Error> {
+    let mut parsed = mon_cf::read(file)?;
+    parsed.problems.extend(mon_cf::programs::problems(file, &parsed.content));
+    for problem in &parsed.problems {
+        if probes {
+            cli::eprint_line(&format!("ha-conf: {}: {problem} ({})", problem.severity.word(), problem.hint));
+        } else {
+            output.emit(document::problem(problem))?;
+        }
+    }
+    let content = parsed.usable()?.content;
+    if probes {
+        let checks = content.services.iter().filter_map(|s| mon_cf::document::check(&content.settings, s));
+        return Ok(checks.into_iter().try_for_each(|check| output.emit(check))?);
+    }
+    output.emit(mon_cf::document::whole(file, &content))?;
+    Ok(content.services.iter().try_for_each(|s| output.emit(mon_cf::document::service(file, s)))?)
 }
 
 fn check(dir: &Path, output: &mut Output) -> Result<Answer, cli::Error> {

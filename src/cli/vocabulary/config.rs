@@ -22,7 +22,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     object(
         "settings",
         "the directives of ha.cf under their names, with _ms or _kib behind those that have a unit, and heartbeat's \
-         defaults for those that are not given",
+         defaults for those that are not given; of mon.cf likewise, times with _ms",
     ),
     objects(
         "media",

@@ -25,7 +25,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     number("gap_max_ms", "the longest time between two heartbeats, in milliseconds"),
     number("silent_ms", "milliseconds since the node was last heard, on any medium"),
     number("deadtime_ms", "the silence that means death, in milliseconds; the sender's own where it announces one"),
-    number("every_ms", "milliseconds from one heartbeat to the next"),
+    number("every_ms", "milliseconds from one heartbeat, or check, to the next"),
     boolean("locked", "the memory is locked: nothing of it is swapped out"),
 ];
 

@@ -6,6 +6,7 @@
 mod config;
 mod decide;
 mod heartbeat;
+mod mon;
 mod probe;
 mod resource;
 mod storage;
@@ -123,6 +124,7 @@ const FIELDS: &[&[FieldDoc]] = &[
     config::FIELDS,
     decide::FIELDS,
     heartbeat::FIELDS,
+    mon::FIELDS,
     probe::FIELDS,
     resource::FIELDS,
     storage::FIELDS,
@@ -134,6 +136,7 @@ const EVENTS: &[&[EventDoc]] = &[
     config::EVENTS,
     decide::EVENTS,
     heartbeat::EVENTS,
+    mon::EVENTS,
     probe::EVENTS,
     resource::EVENTS,
     storage::EVENTS,
