@@ -193,7 +193,7 @@ fn upalerts_need_an_alert_before() {
 #[test]
 fn exit_statuses_choose() {
     let mut desk = desk("period\nalert exit=1-2 a\nalert exit=3 b\nperiod q:\nalertexitrange 5-9\nalert c");
-    let mut of = |status| -> Vec<String> {
+    let mut of = |status: i32| -> Vec<String> {
         let runs = desk.at(status.into(), result("web http", Some(false), status, "w1"));
         runs.into_iter().map(|r| r.argv[0].clone()).collect()
     };
