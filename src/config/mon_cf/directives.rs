@@ -428,8 +428,10 @@ impl Reader {
     fn service_directive(&mut self, line: u32, word: &str, rest: &str) {
         match word {
             "interval" | "failure_interval" | "dep_memory" => {
-                let Some(time) = self.time(line, word, rest) else { return };
+                let time = self.time(line, word, rest);
                 let Some(draft) = &mut self.draft else { return };
+                // Whoever hears that it is wrong need not hear that it is missing.
+                let time = time.unwrap_or(Duration::from_secs(1));
                 match word {
                     "interval" => draft.interval = Some(time),
                     "failure_interval" => draft.service.failure_interval = Some(time),

@@ -82,7 +82,7 @@ fn a_whole_file() {
         parsed.problems.iter().filter(|p| p.severity == Severity::Error).map(ToString::to_string).collect();
     assert_eq!(errors, [""; 0]);
     let warnings: Vec<u32> = parsed.problems.iter().filter_map(|p| p.line).collect();
-    assert_eq!(warnings, [15, 57], "idle has no watch, router no hostgroup: {:?}", parsed.problems);
+    assert_eq!(warnings, [15, 52], "idle has no watch, router no hostgroup: {:?}", parsed.problems);
     let MonCf { settings, services, ignored } = parsed.content;
     assert_eq!(settings.alertdir, [Path::new("/a"), Path::new("/b")]);
     assert_eq!(
@@ -91,7 +91,7 @@ fn a_whole_file() {
     );
     assert_eq!((settings.maxprocs, settings.startupalerts_on_reset), (7, true));
     let names: Vec<(&str, u32)> = ignored.iter().map(|i| (i.directive.as_str(), i.line)).collect();
-    assert_eq!(names, [("authfile", 6), ("randskew", 24), ("traptimeout", 60)]);
+    assert_eq!(names, [("authfile", 6), ("randskew", 24), ("traptimeout", 55)]);
     let [http, ping, router] = services.as_slice() else { panic!("{services:?}") };
     assert_eq!((http.group.as_str(), http.name.as_str(), http.line), ("web", "http", 18));
     assert_eq!(http.checked_hosts().collect::<Vec<_>>(), ["web1", "web3"]);
