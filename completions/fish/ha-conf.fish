@@ -6,6 +6,7 @@ lsb-status\t'LSB init script `status`: 0 running, 3 not running, 4 unknown'
 lsb-action\t'LSB init script actions: 0 done, 1 failed, 2 usage, 4 permission'
 ocf\t'OCF monitor: 0 running, 7 not running, 1 error, 2 arguments, 4 permission'
 mon\t'mon monitor: 0 or 1; the first line of a probe names the targets that failed'"
+complete -c ha-conf -l probes -d 'For mon: print the checks as probe-exec takes them on stdin'
 complete -c ha-conf -l human -d 'Print words for a person in place of JSON'
 complete -c ha-conf -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ha-conf -s V -l version -d 'Print version'
