@@ -251,7 +251,9 @@ mod tests {
         let mut watch = Watch::new(Plan { every: Some(Duration::from_millis(100)), ..PLAN }, 2, ms(0));
         watch.pace(1, Some(Duration::from_millis(30)));
         assert_eq!(watch.start(ms(0)), [0, 1]);
-        (0..2).for_each(|n| drop(watch.record(n, Verdict::Up, ms(1))));
+        for n in 0..2 {
+            watch.record(n, Verdict::Up, ms(1));
+        }
         assert_eq!(watch.start(ms(30)), [1]);
         watch.pace(1, None);
         watch.record(1, Verdict::Down, ms(31));

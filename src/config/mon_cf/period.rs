@@ -88,7 +88,7 @@ enum Scale {
 pub struct Period {
     text: String,
     /// Any of these, in each of which all scales hold; `None` for all times.
-    any: Option<Vec<Vec<(Scale, Vec<(u32, u32)>)>>>,
+    any: Option<Vec<Scales>>,
 }
 
 impl Period {
@@ -126,7 +126,9 @@ impl std::str::FromStr for Period {
         let any = match lower.as_str() {
             "" => None,
             "none" => Some(Vec::new()),
-            _ => Some(lower.split(',').map(|part| scales(part.trim())).collect::<Result<_, _>>()?),
+            _ => Some(
+                lower.trim_end_matches([',', ' ']).split(',').map(|p| scales(p.trim())).collect::<Result<_, _>>()?,
+            ),
         };
         Ok(Self { text: text.to_owned(), any })
     }
@@ -198,11 +200,15 @@ fn value(scale: Scale, text: &str) -> Result<u32, String> {
         Scale::MonthDay => within(number()?, 1, 31),
         Scale::Minute | Scale::Second => within(number()?, 0, 59),
         Scale::Hour => {
-            let clock = |digits: &str| digits.parse::<u32>().ok().filter(|n| (1..=12).contains(n)).ok_or_else(wrong);
+            // Time::Period takes 0am and 13am as well.
+            let clock = |digits: &str| {
+                let number = digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+                number.filter(|n| *n < 24).ok_or_else(wrong)
+            };
             if let Some(digits) = text.strip_suffix("am") {
-                clock(digits).map(|n| n % 12)
+                clock(digits).map(|n| if n == 12 { 0 } else { n })
             } else if let Some(digits) = text.strip_suffix("pm") {
-                clock(digits).map(|n| n % 12 + 12)
+                clock(digits).map(|n| if n == 12 { 12 } else { n + 12 }).and_then(|n| within(n, 0, 23))
             } else if text == "12noon" {
                 Ok(12)
             } else {
@@ -283,8 +289,8 @@ mod tests {
             "wd {Xyz}",
             "hr {24}",
             "hr {13pm}",
-            "hr {0am}",
-            "wd {Mon},",
+            "hr {24am}",
+            "wd {Mon},,wd {1}",
             "foo {1}",
             "wd {1-}",
             "wd {-1}",

@@ -38,12 +38,11 @@ pub fn problems(file: &Path, content: &MonCf) -> Vec<Problem> {
                 let what = format!("{what} {name} is nowhere in {} or on PATH", places.join(":"));
                 found.push(problem(what, format!("install it, or set {}", setting)));
             }
-            Some(path) => match trust::check_trusted(&path) {
-                Err(ConfigError::Untrusted(why)) => {
+            Some(path) => {
+                if let Err(ConfigError::Untrusted(why)) = trust::check_trusted(&path) {
                     found.push(problem(format!("{what} {name} is not to be trusted: {}", why.what()), why.mend()));
                 }
-                Ok(()) | Err(_) => {}
-            },
+            }
         }
     };
     let settings = &content.settings;
