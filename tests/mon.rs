@@ -302,6 +302,11 @@ fn wrong_words_and_files() {
     call(&["--colour"]).failed("watch-services", 64, "usage");
     call(&["--alert-timeout", "soon"]).failed("watch-services", 64, "usage");
     call(&["--help"]).ends_with(0);
+    // What cannot be remembered comes out at the start.
+    fs::create_dir(dir.0.join("folder")).unwrap();
+    let good = dir.write("good.cf", 0o644, "watch a\nservice x\ninterval 1s\nmonitor true\nperiod\nalert true\n");
+    let folder = dir.0.join("folder").display().to_string();
+    call(&["--state", &folder, good.to_str().unwrap()]).failed("mon-decide", 70, "system");
     call(&["/nowhere/mon.cf"]).failed("ha-conf", 78, "no-such-file");
     let idle = dir.write("idle.cf", 0o644, "hostgroup a b\n");
     call(&[idle.to_str().unwrap()]).failed("watch-services", 78, "nothing-to-do");
@@ -508,20 +513,22 @@ fn alerts_as_debians_mon_runs_them() {
     ];
     let dir = Dir::new("same");
     let at = |name: &str| dir.0.join(name).display().to_string();
-    for folder in ["state", "log", "ours", "theirs"] {
+    for folder in ["statedir", "log", "ours", "theirs"] {
         fs::create_dir(dir.0.join(folder)).unwrap();
     }
     dir.write("auth.cf", 0o600, "command section\nlist: all\n");
     let next = "#!/bin/sh\nf=$1; shift; n=$(($(cat $f 2>/dev/null || echo 0) + 1)); echo $n >$f.new; mv $f.new $f\n\
-                [ $n -le $# ] || exit 0\neval \"w=\\${$n}\"; [ $w = o ] || { echo ${w#f:}; exit 1; }\n";
+                [ $n -le $# ] || exit 0\neval \"w=\\${$n}\"; [ $w = o ] || { echo ${w#f:}; echo $n; exit 1; }\n";
     dir.write("next.monitor", 0o755, next);
-    let record = "#!/bin/sh\nwhile [ $# -gt 2 ]; do case $1 in -u) shift ;; *) shift 2 ;; esac; done\nread -r s\n\
-                  echo \"$2 $(cat ${1%/*}/count) $MON_ALERTTYPE $s\" >>$1\n";
+    let record = "#!/bin/sh\nwhile [ $# -gt 2 ]; do case $1 in -u) shift ;; *) shift 2 ;; esac; done\nread -r s; read -r n\n\
+                  echo \"$2 $n $MON_ALERTTYPE $s\" >>$1\n";
     dir.write("record.alert", 0o755, record);
     let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let file = |who: &str| {
-        let mut text =
-            format!("mondir = {0}\nalertdir = {0}\nstatedir = {0}/state\nlogdir = {0}/log\ncfbasedir = {0}\n", at(""));
+        let mut text = format!(
+            "mondir = {0}\nalertdir = {0}\nstatedir = {0}/statedir\nlogdir = {0}/log\ncfbasedir = {0}\n",
+            at("")
+        );
         let _ = writeln!(text, "authfile = {}\nserverbind = 127.0.0.1\ntrapbind = 127.0.0.1", at("auth.cf"));
         let _ =
             writeln!(text, "serverport = {port}\ntrapport = {port}\nhostgroup g h\n\nwatch g\nservice s\ninterval 1s");
