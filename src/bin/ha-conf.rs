@@ -18,6 +18,10 @@ fn main() -> ExitCode {
 
 fn run(args: HaConf, output: &mut Output) -> Result<Answer, cli::Error> {
     let dir = args.ha_d.as_path();
+    if args.what != What::Mon && (args.file.is_some() || args.probes) {
+        let hint = "as in: ha-conf mon /etc/mon/mon.cf --probes";
+        return Err(cli::Failure::usage("FILE and --probes are for mon", hint).into());
+    }
     match args.what {
         What::HaCf => ha_cf(dir, output)?,
         What::Haresources => haresources(dir, output)?,
