@@ -412,7 +412,7 @@ fn our_probes_under_debians_mon() {
     // Without a file of its own standard error would go to the terminal.
     let errors = fs::File::create(dir.0.join("errors")).unwrap();
     let mon = Command::new("/usr/sbin/mon")
-        .args(["-f", "-c", &at("mon.cf"), "-P", &at("pid"), "-A", &at("auth.cf")])
+        .args(["-c", &at("mon.cf"), "-P", &at("pid"), "-A", &at("auth.cf")])
         .stdin(Stdio::null())
         .stdout(errors.try_clone().unwrap())
         .stderr(errors)
@@ -545,7 +545,7 @@ fn alerts_as_debians_mon_runs_them() {
     dir.write("mon.cf", 0o644, &file("ours"));
     let errors = fs::File::create(dir.0.join("errors")).unwrap();
     let mon = Command::new("/usr/sbin/mon")
-        .args(["-f", "-c", &at("theirs.cf"), "-P", &at("pid"), "-A", &at("auth.cf")])
+        .args(["-c", &at("theirs.cf"), "-P", &at("pid"), "-A", &at("auth.cf")])
         .stdin(Stdio::null())
         .stdout(errors.try_clone().unwrap())
         .stderr(errors)
