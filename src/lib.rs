@@ -5,6 +5,7 @@
 //! | [`cli`] | what every command shares: arguments, events, output, exit statuses, signals |
 //! | [`args`] | the command lines themselves: man pages and completions are made from them |
 //! | [`clock`] | boot time for deadlines, the wall for print |
+//! | [`alert`] | who is told of a failure, and when: the rules of mon |
 //! | [`probe`] | judging: verdicts, fall and rise, and what each kind of probe makes of what it saw |
 //! | [`net`] | the link: interfaces and addresses over netlink, ARP, neighbour discovery, packet sockets |
 //! | [`vip`] | the service address: who has it, taking it, holding it, announcing it |
@@ -19,6 +20,7 @@
 //! Codecs and deciders are pure: they take bytes, events and a time, and return values. libcurl is not reachable from
 //! here; see the `transfer` crate.
 
+pub mod alert;
 pub mod args;
 pub mod cli;
 pub mod clock;

@@ -126,6 +126,7 @@ fn references_name_the_right_section() {
     let mut pages_of: Vec<(String, u8)> = pages::commands().iter().map(|c| (c.name().to_owned(), c.section)).collect();
     pages_of.extend([("ha-events".into(), 7), ("takeover".into(), 7), ("standby-watch".into(), 8)]);
     pages_of.extend([("cl_status".into(), 1), ("ha-standby".into(), 8), ("ha-node".into(), 8), ("ha-fence".into(), 8)]);
+    pages_of.push(("watch-services".into(), 8));
     for command in pages::commands() {
         for reference in command.manual.see_also {
             let (name, section) = reference.strip_suffix(')').and_then(|r| r.split_once('(')).unwrap();

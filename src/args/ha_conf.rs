@@ -16,12 +16,15 @@ pub struct HaConf {
     /// What to print
     #[arg(value_name = "WHAT")]
     pub what: What,
-    /// The .cf of ldirectord
-    #[arg(value_name = "FILE", required_if_eq("what", "ldirectord"))]
+    /// The .cf, for ldirectord; the mon.cf, for mon
+    #[arg(value_name = "FILE", required_if_eq_any([("what", "ldirectord"), ("what", "mon")]))]
     pub file: Option<PathBuf>,
     /// The folder with ha.cf, authkeys, haresources and resource.d
     #[arg(long, value_name = "DIR", default_value = config::DEFAULT_DIR)]
     pub ha_d: PathBuf,
+    /// For mon: print the checks as probe-exec takes them on stdin
+    #[arg(long)]
+    pub probes: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub ldirectord: LdirectordArgs,
@@ -73,6 +76,8 @@ pub enum What {
     Check,
     /// A .cf of ldirectord: one line for the whole, one a virtual service
     Ldirectord,
+    /// A mon.cf: its problems, and one line a service
+    Mon,
 }
 
 impl Tool for HaConf {
@@ -112,6 +117,10 @@ pub const MANUAL: Manual = Manual {
          10.0.0.1:80\". With --wanted a server that is up has its weight; one that is down has the weight 0, or is not there, \
          by quiescent; one that is unknown keeps what it has, and gets nothing if it is not there: so a server has traffic only \
          after its first good check. The fallback serves where all are down. A file in maintenancedir makes a server down.",
+        "mon reads the configuration of mon 1.3 (mon(8)), which the second operand names. Problems come first, each as an event with \
+         file, line and what to do, then the settings, with what is accepted and does nothing, and one line a service. Monitors and \
+         alerts have to be there, in mondir and alertdir or on PATH, and must be such that nobody else could have written them. With \
+         --probes it prints what probe-exec is to run, and problems go to stderr.",
     ],
     statuses: &[
         (0, "printed; for check, nothing is wrong, though there may be notes"),
@@ -125,7 +134,18 @@ pub const MANUAL: Manual = Manual {
         ("ha-conf ha-cf --fields settings.deadtime_ms,nodes", "One setting and the nodes, for a shell."),
         ("ha-conf ldirectord /etc/ha.d/www.cf --problems --human", "Is anything wrong with that .cf of ldirectord?"),
         ("ha-conf ldirectord www.cf --checks probe-http | probe-http --every 10s -", "Check the servers of a .cf."),
+        ("ha-conf mon /etc/mon/mon.cf --human", "Is this mon.cf right, and what does it watch?"),
         ("ha-conf authkeys --human", "Which key signs, and which are accepted beside it?"),
     ],
-    see_also: &["director(8)", "lvs-sync(8)", "ha.cf(5)", "authkeys(5)", "ha-events(7)", "takeover(7)"],
+    see_also: &[
+        "director(8)",
+        "lvs-sync(8)",
+        "watch-services(8)",
+        "ha.cf(5)",
+        "authkeys(5)",
+        "probe-exec(1)",
+        "mon-decide(1)",
+        "ha-events(7)",
+        "takeover(7)",
+    ],
 };

@@ -16,6 +16,8 @@ pub mod hb_listen;
 pub mod hb_send;
 pub mod lvs_sync;
 pub mod manual;
+pub mod mon_decide;
+pub mod probe_exec;
 pub mod probe_ftp;
 pub mod probe_http;
 pub mod probe_ping;

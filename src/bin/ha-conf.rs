@@ -9,7 +9,7 @@ use takeover::cli::output::Output;
 use takeover::cli::{self, Failure};
 use takeover::config::check;
 use takeover::config::ldirectord::{self, Names};
-use takeover::config::{self, ConfigError, Problem, Severity, document, trust};
+use takeover::config::{self, ConfigError, Problem, Severity, document, mon_cf, trust};
 use takeover::resource::lookup::Places;
 
 fn main() -> ExitCode {
@@ -18,9 +18,17 @@ fn main() -> ExitCode {
 
 fn run(args: HaConf, output: &mut Output) -> Result<Answer, cli::Error> {
     let dir = args.ha_d.as_path();
-    if args.what != What::Ldirectord && (args.file.is_some() || args.ldirectord.any()) {
-        let hint = "ha-conf ldirectord FILE --wanted STATES";
-        return Err(Failure::usage("a FILE and these options are for ldirectord", hint).into());
+    if args.what != What::Ldirectord && args.ldirectord.any() {
+        let hint = "as in: ha-conf ldirectord FILE --wanted STATES";
+        return Err(Failure::usage("these options are for ldirectord", hint).into());
+    }
+    if args.what != What::Mon && args.probes {
+        let hint = "as in: ha-conf mon /etc/mon/mon.cf --probes";
+        return Err(Failure::usage("--probes is for mon", hint).into());
+    }
+    if !matches!(args.what, What::Ldirectord | What::Mon) && args.file.is_some() {
+        let hint = "--ha-d DIR names the folder of the other files";
+        return Err(Failure::usage("a FILE is for ldirectord and mon", hint).into());
     }
     match args.what {
         What::Ldirectord => return ldirectord(&args.file.unwrap_or_default(), &args.ldirectord, output),
@@ -36,6 +44,7 @@ fn run(args: HaConf, output: &mut Output) -> Result<Answer, cli::Error> {
             authkeys(dir, output)?; // last: others may read the rest
         }
         What::Check => return check(dir, output),
+        What::Mon => mon(args.file.as_deref().unwrap_or_else(|| Path::new("mon.cf")), args.probes, output)?,
     }
     Ok(Answer::Yes)
 }
@@ -116,6 +125,25 @@ fn told(problems: &[Problem], output: &mut Output) -> Result<Answer, cli::Error>
     output.emit(document::checked(problems))?;
     let wrong = problems.iter().any(|p| p.severity > Severity::Note);
     Ok(if wrong { Answer::No } else { Answer::Yes })
+}
+
+fn mon(file: &Path, probes: bool, output: &mut Output) -> Result<(), cli::Error> {
+    let mut parsed = mon_cf::read(file)?;
+    parsed.problems.extend(mon_cf::programs::problems(file, &parsed.content));
+    for problem in &parsed.problems {
+        if probes {
+            cli::eprint_line(&format!("ha-conf: {}: {problem} ({})", problem.severity.word(), problem.hint));
+        } else {
+            output.emit(document::problem(problem))?;
+        }
+    }
+    let content = parsed.usable()?.content;
+    if probes {
+        let checks = content.services.iter().filter_map(|s| mon_cf::document::check(&content.settings, s));
+        return Ok(checks.into_iter().try_for_each(|check| output.emit(check))?);
+    }
+    output.emit(mon_cf::document::whole(file, &content))?;
+    Ok(content.services.iter().try_for_each(|s| output.emit(mon_cf::document::service(file, s)))?)
 }
 
 fn check(dir: &Path, output: &mut Output) -> Result<Answer, cli::Error> {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`ha_cf`] | ha.cf: nodes, times, media |
 //! | [`authkeys`] | authkeys: who may speak |
+//! | [`mon_cf`] | mon.cf: which services are checked, and who is told |
 //! | [`haresources`] | haresources: which resources move together, and where to |
 //! | [`ldirectord`] | the .cf of ldirectord: virtual services, their servers, their checks |
 //! | [`check`] | what no file shows alone: strangers, missing agents, wrong modes |
@@ -19,6 +20,7 @@ pub mod document;
 pub mod ha_cf;
 pub mod haresources;
 pub mod ldirectord;
+pub mod mon_cf;
 pub(crate) mod text;
 pub mod trust;
 

@@ -9,9 +9,9 @@
 //! | [`status`] | what is thought now, for whoever asks |
 //! | [`rows`] | its lines, as ha-status reads them |
 
-mod feeds;
+pub(crate) mod feeds;
 mod journal;
 mod orders;
 pub mod rows;
 pub mod run;
-mod status;
+pub(crate) mod status;

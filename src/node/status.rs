@@ -52,7 +52,7 @@ impl StatusFile {
             output.set_time(at.to_owned(), decider.now());
         }
         let text = rows.iter().map(|row| output.json(row.event("")) + "\n").collect::<String>();
-        match replace(&self.path, &text) {
+        match replace(&self.path, &text, 0o644) {
             Ok(()) => (self.said, self.failed) = (rows, false),
             Err(error) => {
                 if !std::mem::replace(&mut self.failed, true) {
@@ -69,9 +69,10 @@ impl Drop for StatusFile {
     }
 }
 
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+/// Replaces a file as a whole, and its mode.
+pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&new)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&new)?;
     file.write_all(text.as_bytes())?;
     fs::rename(&new, path)
 }

@@ -4,6 +4,7 @@
 
 pub mod connection;
 pub mod egress;
+pub mod exec;
 pub mod fetch;
 pub mod ftp;
 pub mod http;

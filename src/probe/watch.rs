@@ -63,12 +63,14 @@ struct Target {
     running: Option<Instant>,
     /// A one-shot that has its answer.
     done: bool,
+    /// Its own period, where it has one.
+    every: Option<Duration>,
 }
 
 impl Watch {
     /// All targets are due at once.
     pub fn new(plan: Plan, targets: usize, now: Instant) -> Self {
-        let target = || Target { judge: Judge::new(plan.fall, plan.rise), running: None, done: false };
+        let target = || Target { judge: Judge::new(plan.fall, plan.rise), running: None, done: false, every: None };
         Self {
             plan,
             started: now,
@@ -76,6 +78,13 @@ impl Watch {
             agenda: (0..targets).map(|n| (now, n)).collect(),
             states: [targets, 0, 0],
             open: targets,
+        }
+    }
+
+    /// From now on a target has a period of its own; one-shots have none.
+    pub fn pace(&mut self, number: usize, every: Option<Duration>) {
+        if let Some(target) = self.targets.get_mut(number) {
+            target.every = every;
         }
     }
 
@@ -113,7 +122,7 @@ impl Watch {
             self.states[is as usize] += 1;
         }
         let since = target.running.take();
-        let due = match self.plan.every {
+        let due = match self.plan.every.map(|every| target.every.unwrap_or(every)) {
             // A probe that took longer than its period is followed at once; missed ones are not made up for.
             Some(every) => since.map_or(now, |since| (since + every).max(now)),
             None if target.judge.state() == State::Unknown && !target.judge.gave_up() => now,
@@ -235,6 +244,21 @@ mod tests {
         plain.record(0, Verdict::Down, ms(1));
         assert_eq!(plain.answer(ms(49)), None);
         assert_eq!(plain.answer(ms(50)), Some(Answer::Yes));
+    }
+
+    #[test]
+    fn a_target_may_have_a_period_of_its_own() {
+        let mut watch = Watch::new(Plan { every: Some(Duration::from_millis(100)), ..PLAN }, 2, ms(0));
+        watch.pace(1, Some(Duration::from_millis(30)));
+        assert_eq!(watch.start(ms(0)), [0, 1]);
+        for n in 0..2 {
+            watch.record(n, Verdict::Up, ms(1));
+        }
+        assert_eq!(watch.start(ms(30)), [1]);
+        watch.pace(1, None);
+        watch.record(1, Verdict::Down, ms(31));
+        assert_eq!(watch.start(ms(129)), [0]);
+        assert_eq!(watch.start(ms(130)), [1]);
     }
 
     proptest! {

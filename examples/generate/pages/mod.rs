@@ -13,8 +13,8 @@ use std::path::Path;
 
 use takeover::args::manual::Manual;
 use takeover::args::{
-    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, ha_status, hb_listen, hb_send, lvs_sync, probe_ftp,
-    probe_http, probe_ping, probe_tcp, run_resource, vip_drop, vip_take, vip_who,
+    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, ha_status, hb_listen, hb_send, lvs_sync, mon_decide,
+    probe_exec, probe_ftp, probe_http, probe_ping, probe_tcp, run_resource, vip_drop, vip_take, vip_who,
 };
 use takeover::cli::Tool;
 
@@ -60,6 +60,8 @@ pub fn commands() -> Vec<Command> {
         command::<hb_listen::HbListen>(8, &hb_listen::MANUAL),
         command::<hb_send::HbSend>(8, &hb_send::MANUAL),
         command::<lvs_sync::LvsSync>(8, &lvs_sync::MANUAL),
+        command::<mon_decide::MonDecide>(1, &mon_decide::MANUAL),
+        command::<probe_exec::ProbeExec>(1, &probe_exec::MANUAL),
         command::<probe_ftp::ProbeFtp>(1, &probe_ftp::MANUAL),
         command::<probe_http::ProbeHttp>(1, &probe_http::MANUAL),
         command::<probe_ping::ProbePing>(1, &probe_ping::MANUAL),

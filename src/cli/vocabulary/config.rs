@@ -22,7 +22,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     object(
         "settings",
         "the directives of ha.cf or of a .cf of ldirectord under their names, with _ms, _s or _kib behind those that have a \
-         unit, and the defaults of heartbeat or ldirectord for those that are not given",
+         unit, and the defaults of heartbeat or ldirectord for those that are not given; of mon.cf likewise, times with _ms",
     ),
     objects(
         "media",

@@ -3,7 +3,7 @@
 use super::{EventDoc, FieldDoc, boolean, list, object, text};
 
 pub(super) const FIELDS: &[FieldDoc] = &[
-    text("group", "a group of haresources: its first resource as it was written"),
+    text("group", "a group of haresources: its first resource as it was written; of mon the watch"),
     text("which", "the groups that an order is about: all, local, foreign or failback"),
     boolean("free", "whoever had the group has given it up and said so, or was fenced: nobody has to be asked"),
     list("dead", "the dead nodes that may have had the group: their hardware addresses may be overridden, no others"),

@@ -7,6 +7,7 @@ mod config;
 mod decide;
 mod heartbeat;
 mod lvs;
+mod mon;
 mod probe;
 mod resource;
 mod storage;
@@ -128,6 +129,7 @@ const FIELDS: &[&[FieldDoc]] = &[
     decide::FIELDS,
     heartbeat::FIELDS,
     lvs::FIELDS,
+    mon::FIELDS,
     probe::FIELDS,
     resource::FIELDS,
     storage::FIELDS,
@@ -140,6 +142,7 @@ const EVENTS: &[&[EventDoc]] = &[
     decide::EVENTS,
     heartbeat::EVENTS,
     lvs::EVENTS,
+    mon::EVENTS,
     probe::EVENTS,
     resource::EVENTS,
     storage::EVENTS,
