@@ -34,6 +34,9 @@ fn every_command_is_in_the_table() {
     let mut in_source = BTreeSet::new();
     for entry in std::fs::read_dir(root().join("src/bin")).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue; // what several of them share
+        }
         in_source.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
     }
     assert_eq!(in_source, in_table, "src/bin (left) and the table in examples/generate/pages/mod.rs (right)");
