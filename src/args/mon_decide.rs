@@ -7,7 +7,7 @@ use clap::Parser;
 use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool};
 
-/// Decide which alerts of a mon.cf run: results of checks in, alerts out, nothing else
+/// Decide which alerts of a mon.cf run: results in, alerts out
 #[derive(Parser, Clone, Debug)]
 #[command(name = "mon-decide", version)]
 pub struct MonDecide {
