@@ -75,6 +75,10 @@ impl Decider {
         if peer.fencing == Fencing::Done {
             return Ok(format!("{name} was fenced"));
         }
+        // Whoever stood still knows the death of before, and not who has come back since.
+        if self.doubt.is_some_and(|doubt| self.now < doubt.until) {
+            return Err(format!("{name} was dead when this node stood still, and is listened for again"));
+        }
         if self.cluster.fenced {
             if !self.cluster.groups[g].candidates.contains(&n) && peer.report.is_none() {
                 return Ok(format!("{name} never had it"));

@@ -164,6 +164,8 @@ enum Event {
 struct Ear {
     state: NodeState,
     heard: Option<u64>,
+    /// When its state changed.
+    since: u64,
     mark: (u64, u64),
     said: Option<(&'static str, Option<String>)>,
     gone: Option<u64>,
@@ -231,7 +233,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let plan = Plan::of(&mut dice);
         let nodes = (0..plan.nodes).map(|n| {
-            let ear = Ear { state: NodeState::Unknown, heard: None, mark: (0, 0), said: None, gone: None };
+            let ear = Ear { state: NodeState::Unknown, heard: None, since: 0, mark: (0, 0), said: None, gone: None };
             Node {
                 up: false,
                 epoch: 0,
@@ -476,7 +478,8 @@ impl World {
         node.generation += 1;
         (node.number, node.status, node.report) = (0, "up", None);
         for ear in &mut node.ears {
-            *ear = Ear { state: NodeState::Unknown, heard: None, mark: ear.mark, said: None, gone: None };
+            *ear =
+                Ear { state: NodeState::Unknown, heard: None, since: self.now, mark: ear.mark, said: None, gone: None };
         }
         node.began = began;
         node.thinks_at = 0;
@@ -612,6 +615,7 @@ impl World {
         if std::mem::replace(&mut self.nodes[n].ears[from].state, is) == is {
             return Ok(());
         }
+        self.nodes[n].ears[from].since = self.now;
         self.note(|| format!("n{n}: n{from} is {is}"));
         let deadtime = Some(Duration::from_millis(DEADTIME));
         self.think(n, What::Node { node: format!("n{from}"), is, silent, deadtime })
@@ -821,8 +825,12 @@ impl World {
 
     /// With three nodes and more, nobody else has what is started.
     fn alone(&self, n: usize, g: usize) -> Outcome {
-        // A stop that failed keeps a group, as far as they hear each other.
-        let hears = |a: usize, b: usize| self.nodes[a].ears[b].state == NodeState::Up && self.nodes[b].paused.is_none();
+        // A stop that failed keeps a group, as far as they hear each other and know it.
+        let knows = |a: usize, b: usize| {
+            let ear = &self.nodes[a].ears[b];
+            ear.state == NodeState::Up && self.now > ear.since + LAG
+        };
+        let hears = |a: usize, b: usize| knows(a, b) && self.nodes[b].paused.is_none();
         let stuck = |m: &usize| self.nodes[*m].up && self.nodes[*m].stuck[g] && hears(n, *m) && hears(*m, n);
         if let Some(m) = (0..self.plan.nodes).filter(|m| *m != n).find(stuck) {
             return Err(format!("n{n} starts g{g} which n{m} could not stop"));

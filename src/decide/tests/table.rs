@@ -307,6 +307,28 @@ fn after_a_stall_a_node_that_only_others_hear_may_have_taken_it() {
 }
 
 #[test]
+fn after_a_stall_nothing_is_taken_before_it_has_listened_again() {
+    for stalled in [false, true] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind::default());
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        t.now += 9000;
+        if stalled {
+            t.take(What::Stalled { gap: Duration::from_secs(9) });
+        }
+        t.becomes(1, NodeState::Dead);
+        let wanted: &[&str] = if stalled { &[] } else { &["acquire g0 false [\"n1\"]"] };
+        t.must(wanted);
+        if stalled {
+            t.passes(1500);
+            t.must(&[]);
+            t.passes(500);
+            t.must(&["acquire g0 false [\"n1\"]"]);
+        }
+    }
+}
+
+#[test]
 fn ping_nodes_that_nobody_reached_while_both_lived_tell_nothing() {
     for reached in [false, true] {
         let mut t = Table::new(2, &[&[1, 0]], &Kind { arbiter: true, ..Kind::default() });
