@@ -193,9 +193,10 @@ fn dovecot() {
 #[test]
 fn mariadb() {
     let prepare = |dir: &Path| {
-        let grants = "create user u@'%' identified by 'open sesame'; create database d;\n\
-                      create table d.t(s text); insert into d.t values('alpha'); grant select on d.* to u@'%';\n";
-        write(dir, "grants", &grants.replace("; ", ";\n"));
+        // A statement a line.
+        let grants = "create user u@'%' identified by 'open sesame';\ncreate database d;\ncreate table d.t(s text);\n\
+                      insert into d.t values('alpha');\ngrant select on d.* to u@'%';\n";
+        write(dir, "grants", grants);
         write(dir, "secret", "open sesame\n");
     };
     let line =

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use takeover_lab::{Child, Cut, Host, Lab, Signal};
+use takeover_lab::{Child, Cut, Lab, Signal};
 
 use super::hosts::Ran;
 
@@ -23,7 +23,9 @@ const LONG: &str = "60s";
 /// A host with one server in it, and one beside it that probes. Dropping it ends both, and removes the server's folder.
 pub struct Service {
     child: Child,
-    /// What runs in the server's host, but is none of the server's.
+    /// The network namespace of the server's host, as /proc has it.
+    space: PathBuf,
+    /// What runs in it, but is none of the server's.
     keepers: Vec<i32>,
     lab: Lab,
     dir: PathBuf,
@@ -43,13 +45,10 @@ impl Service {
         lab.host("client").sh(&format!("ip neigh replace {SERVER} lladdr {} dev eth0 nud permanent", server.mac()));
         let mut command = server.command("sh");
         command.args(["-euc", line]).current_dir(&dir).env("DIR", &dir).env("LC_ALL", "C");
-        let keepers = pids(&server.sh("readlink /proc/self/ns/net"));
+        let space = PathBuf::from(server.sh("readlink /proc/self/ns/net"));
+        let keepers = pids(&space);
         let child = Child::spawn(command);
-        Self { child, keepers, lab, dir }
-    }
-
-    fn server(&self) -> Host<'_> {
-        self.lab.host("server")
+        Self { child, space, keepers, lab, dir }
     }
 
     /// The path of one of its files.
@@ -87,13 +86,13 @@ impl Service {
     /// Cuts it off: its packets, and those to it, vanish.
     #[track_caller]
     pub fn cut(&self) {
-        self.server().cut(Cut::Silent);
+        self.lab.host("server").cut(Cut::Silent);
     }
 
     /// Undoes the cut.
     #[track_caller]
     pub fn heal(&self) {
-        self.server().heal();
+        self.lab.host("server").heal();
     }
 
     /// Stops all its processes; returns when they are stopped.
@@ -138,7 +137,7 @@ impl Service {
     }
 
     fn pids(&self) -> Vec<i32> {
-        let mut all = pids(&self.server().sh("readlink /proc/self/ns/net"));
+        let mut all = pids(&self.space);
         all.retain(|pid| !self.keepers.contains(pid));
         all
     }
@@ -149,9 +148,11 @@ impl Drop for Service {
         if std::thread::panicking() {
             eprintln!("the server's words: {}", self.child.words());
         }
-        // Those that are left end with the lab, which is dropped after this; they may still write until then.
-        for pid in self.pids() {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        // A few rounds, for those that have children meanwhile. Whatever is left ends with the lab, which is dropped next.
+        for _ in 0..5 {
+            for pid in self.pids() {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
         }
         self.child.kill();
         let _ = fs::remove_dir_all(&self.dir);
@@ -166,9 +167,9 @@ fn send(pid: i32, signal: Signal) {
 }
 
 /// Who runs in this network namespace. A zombie is in none.
-fn pids(space: &str) -> Vec<i32> {
+fn pids(space: &Path) -> Vec<i32> {
     let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let here = |pid: &i32| fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|link| link == Path::new(space));
+    let here = |pid: &i32| fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|link| link == space);
     all.filter(here).collect()
 }
 
