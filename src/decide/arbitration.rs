@@ -29,6 +29,8 @@ impl Decider {
             let name = self.cluster.name(n);
             let peer = &self.peers[n];
             match peer.state {
+                // It may have come back while we were with the few.
+                NodeState::Left if peer.astray => dead.push(n),
                 NodeState::Left => {}
                 NodeState::Up | NodeState::Late if peer.foreign => {
                     return Err(format!("{name} speaks of its groups in words of another version"));
@@ -45,7 +47,9 @@ impl Decider {
                 }
                 NodeState::Up | NodeState::Late => {}
                 // Somebody who hears both of us may have given it to either.
-                NodeState::Unknown | NodeState::Dead if self.mine[g].freed.is_some() => {
+                NodeState::Unknown | NodeState::Dead
+                    if self.mine[g].freed.is_some() && !peer.last_had(&self.cluster.groups[g]) =>
+                {
                     if let Some(witness) = self.witness(n) {
                         return Err(format!("{} still hears {name}", self.cluster.name(witness)));
                     }
@@ -136,8 +140,10 @@ impl Decider {
     pub(super) fn ask_witnesses(&mut self) {
         let few = self.cluster.votes() && !self.cluster.majority(self.connected());
         for n in self.cluster.others() {
-            let heard = self.peers[n].state != NodeState::Dead || few || self.witness(n).is_some();
+            let witnessed = self.witness(n).is_some();
             let peer = &mut self.peers[n];
+            peer.astray = peer.state == NodeState::Left && (peer.astray || few || witnessed);
+            let heard = !(peer.state == NodeState::Dead || peer.astray) || few || witnessed;
             peer.unheard = (!heard).then(|| peer.unheard.unwrap_or(self.now));
         }
     }
@@ -169,9 +175,11 @@ impl Decider {
         self.cluster.others().any(|n| {
             let peer = &self.peers[n];
             match peer.state {
-                NodeState::Left => false,
+                NodeState::Left if !peer.astray => false,
                 NodeState::Unknown => true,
-                NodeState::Dead => peer.fencing != Fencing::Done && candidates.contains(&n) && self.cluster.votes(),
+                NodeState::Left | NodeState::Dead => {
+                    peer.fencing != Fencing::Done && candidates.contains(&n) && self.cluster.votes()
+                }
                 NodeState::Up | NodeState::Late => peer.silent() && candidates.contains(&n),
             }
         })

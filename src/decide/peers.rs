@@ -60,6 +60,8 @@ pub struct Peer {
     pub report: Option<Report>,
     /// The event that carried it.
     pub reported: Option<String>,
+    /// It left, and may have come back since: others hear it, or few nodes were here meanwhile.
+    pub astray: bool,
     /// It was away since it said that.
     bygone: bool,
     /// It is a real heartbeat.
@@ -200,6 +202,11 @@ impl Peer {
     /// What it said of a group, if it was there all the time since: others may have taken up meanwhile what it let go.
     pub fn had(&self, group: &Group) -> Option<Entry> {
         self.entry(group).filter(|_| !self.bygone)
+    }
+
+    /// Whether it had a group, or was about to, when it was last heard.
+    pub fn last_had(&self, group: &Group) -> bool {
+        self.report.as_ref().and_then(|r| r.entry(group.key)).is_some_and(|e| e.mark.occupies())
     }
 
     /// Whether it may have a group, as far as it says.

@@ -933,3 +933,11 @@ fn no_group_runs_twice_and_every_group_runs() {
     let first = number("SEED").unwrap_or(1);
     simulate(first..first + number("SIMULATIONS").unwrap_or(300));
 }
+
+/// Each found a defect when it was first run.
+#[test]
+fn what_once_failed_fails_no_more() {
+    for seed in [12_504, 98_106, 319_006, 340_774, 375_834, 399_774, 431_710, 483_006] {
+        simulate(seed..seed + 1);
+    }
+}
