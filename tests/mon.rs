@@ -7,7 +7,6 @@
 //! | tcp.monitor -p | a port, one that refuses | ok | fail |
 //! | http.monitor -p | a web server, one that refuses | ok | fail |
 //! | ftp.monitor -p | a greeting, one that refuses | ok | fail |
-//! | freespace.monitor | a byte free, more than there is | ok | fail |
 //!
 //! smtp, pop3, imap and nntp.monitor of Debian 12 call hostname() in a way that its Perl refuses: they fail for every server,
 //! under mon too.
@@ -194,10 +193,6 @@ fn debians_monitors_in_our_flow() {
             let _ = writeln!(text, "service {name}\ninterval 1s\nmonitor apart {MONITORS}/{ping} {host} ;;");
             wanted.push((group, name, is));
         }
-        let free = if is == "ok" { "1" } else { "999999999999" };
-        let local = "/usr/lib/mon/mon-local.d";
-        let _ = writeln!(text, "service space\ninterval 1s\nmonitor {local}/freespace.monitor /:{free} ;;");
-        wanted.push((group, "space", is));
         text.push('\n');
     }
     dir.write("mon.cf", 0o644, &text);

@@ -116,6 +116,11 @@ fn silence_has_a_phase() {
     };
     let silent = serve(keep);
     let short = "--timeout=500ms";
+    // A machine that stood still itself says so, and is asked again.
+    let verdict = |args: &[&str]| {
+        let runs = || std::iter::repeat_with(|| verdict(args)).take(10);
+        runs().find(|(_, _, reason)| reason != "stalled").unwrap_or_else(|| untold("stalled"))
+    };
     assert_eq!(verdict(&[short, &url(silent)]), down("timeout-first-byte"));
     assert_eq!(verdict(&[short, "--insecure", &format!("https://{silent}/")]), down("timeout-tls"));
     let dribbling = serve(|mut stream| {

@@ -6,7 +6,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     text(
         "service",
         "a virtual service, as tcp://192.0.2.10:80, udp://[2001:db8::10]:53 or fwmark://1; of a check the name of the \
-         service that is spoken to, such as smtp",
+         service that is spoken to, such as smtp; of mon.cf the name that it has beside its group",
     ),
     text("server", "a server of that service, as 192.0.2.1:80; null where the service itself is meant"),
     text("ipvsadm", "the words of the call of ipvsadm(8)"),

@@ -3,7 +3,6 @@
 use super::{EventDoc, FieldDoc, list, number, object, objects, text};
 
 pub(super) const FIELDS: &[FieldDoc] = &[
-    text("service", "a service of mon.cf; with group it has a name of its own"),
     list("hosts", "the hosts of a group of mon.cf"),
     list("excluded", "hosts that are left out of a check"),
     list("monitor", "a monitor and its arguments as they were written"),
