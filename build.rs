@@ -29,6 +29,7 @@ const NAMELESS: &[&str] = &[
     "ha-conf",
     "ha-event",
     "ha-status",
+    "ha-watch",
     "lvs-sync",
     "run-resource",
     "vip-drop",

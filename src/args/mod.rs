@@ -12,6 +12,7 @@ pub mod ha_conf;
 pub mod ha_decide;
 pub mod ha_event;
 pub mod ha_status;
+pub mod ha_watch;
 pub mod hb_listen;
 pub mod hb_send;
 pub mod lvs_sync;

@@ -1,4 +1,4 @@
-//! The edge of ha-decide: files and pipes around the [`crate::decide::Decider`].
+//! What a node is made of beside the [`crate::decide::Decider`]: the files and pipes around that, and the watch over its parts.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | [`journal`] | everything that was decided on, kept with a limit |
 //! | [`status`] | what is thought now, for whoever asks |
 //! | [`rows`] | its lines, as ha-status reads them |
+//! | [`stillness`] | who stands still, for ha-watch |
 
 pub(crate) mod feeds;
 mod journal;
@@ -15,3 +16,4 @@ mod orders;
 pub mod rows;
 pub mod run;
 pub(crate) mod status;
+pub mod stillness;

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use takeover::args::manual::Manual;
 use takeover::args::{
-    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, ha_status, hb_listen, hb_send, lvs_sync, mon_decide,
+    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, ha_status, ha_watch, hb_listen, hb_send, lvs_sync, mon_decide,
     probe_exec, probe_ftp, probe_http, probe_ping, probe_tcp, run_resource, vip_drop, vip_take, vip_who,
 };
 use takeover::cli::Tool;
@@ -57,6 +57,7 @@ pub fn commands() -> Vec<Command> {
         command::<ha_decide::HaDecide>(1, &ha_decide::MANUAL),
         command::<ha_event::HaEvent>(1, &ha_event::MANUAL),
         command::<ha_status::HaStatus>(1, &ha_status::MANUAL),
+        command::<ha_watch::HaWatch>(1, &ha_watch::MANUAL),
         command::<hb_listen::HbListen>(8, &hb_listen::MANUAL),
         command::<hb_send::HbSend>(8, &hb_send::MANUAL),
         command::<lvs_sync::LvsSync>(8, &lvs_sync::MANUAL),

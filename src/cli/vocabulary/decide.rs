@@ -10,6 +10,7 @@ pub(super) const FIELDS: &[FieldDoc] = &[
     list("because", "the events that led to it, as tool:seq"),
     object("fields", "what the heartbeats carry beside their own fields"),
     list("links", "the media that a node was heard on, each as MEDIUM=STATE: up, dead or unknown"),
+    text("part", "a part of a node: the name of the file that has its number"),
     list("refusals", "what of an order was not done, and why"),
 ];
 
@@ -131,6 +132,12 @@ pub(super) const EVENTS: &[EventDoc] = &[
         tools: NODE,
         doc: "A part of a group that was started does not run any more.",
         fields: &["group", "cause"],
+    },
+    EventDoc {
+        name: "stands-still",
+        tools: &["ha-watch"],
+        doc: "A process has not waited of its own accord for three looks: it is stopped, frozen, or turns round and round.",
+        fields: &["part", "pid"],
     },
     EventDoc {
         name: "asked",
