@@ -419,6 +419,35 @@ fn two_claims_at_once_do_not_exceed_the_limit() {
     assert_eq!(t.did().len(), 1);
 }
 
+/// A stop may fail: then it would have more than it may.
+#[test]
+fn what_a_node_stops_takes_room_until_it_has_stopped_it() {
+    for status in [0, 1] {
+        let mut t = Table::new(2, &[&[0, 1], &[0, 1]], &Kind { limit: Some(1), ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        t.with(1, 1, Mark::Holds);
+        t.says(1, &[0]);
+        t.says(1, &[0]);
+        t.done("acquire", "g0", 0);
+        t.must(&["acquire g0 true []"]);
+        t.take(What::Lost { group: "g0".into(), cause: "it ended".into() });
+        t.becomes(1, NodeState::Dead);
+        t.must(&["release g0"]);
+        t.done("release", "g0", status);
+        let wanted: &[&str] = if status == 0 { &["acquire g1 false [\"n1\"]"] } else { &[] };
+        t.must(wanted);
+    }
+    for theirs in [None, Some(Mark::Releases), Some(Mark::Stuck)] {
+        let mut t = Table::new(2, &[&[1, 0], &[1, 0]], &Kind { limit: Some(1), ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        t.with(1, 1, theirs);
+        t.says(1, &[0]);
+        t.says(1, &[0]);
+        let wanted: &[&str] = if theirs.is_some() { &["acquire g0 true []"] } else { &["acquire g1 true []"] };
+        t.must(wanted);
+    }
+}
+
 #[test]
 fn what_was_found_could_not_be_stopped_is_tried_again_and_ours_as_long() {
     let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
