@@ -176,6 +176,11 @@ impl Peer {
         self.alive() && self.hears(me)
     }
 
+    /// The version of the last report that was heard of it.
+    pub fn version(&self) -> u64 {
+        self.report.as_ref().map_or(0, |r| r.version)
+    }
+
     /// Whether it has not said yet what it has: it has just come, or speaks what is not understood.
     pub fn silent(&self) -> bool {
         match self.classic {

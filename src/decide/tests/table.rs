@@ -99,7 +99,7 @@ impl Table {
         let seen = (0..self.numbers.len()).map(|m| match m {
             m if m == n => Seen::Own,
             0 if hears.contains(&0) => Seen::Heard(ours),
-            m if hears.contains(&m) => Seen::Heard(1),
+            m if hears.contains(&m) => Seen::Heard(0x3_0001),
             _ => Seen::Deaf,
         });
         let has = self.others.iter().filter(|(m, ..)| *m == n);
@@ -670,4 +670,115 @@ fn a_minority_does_not_know_since_when_nobody_hears_a_node() {
     t.passes(1000);
     t.says(2, &[0]);
     t.must(&["acquire g0 false [\"n1\"]"]);
+}
+
+/// n2 hears of the goodbye of n1 later than we do. Where it has heard n1 come back, we have not.
+#[test]
+fn what_a_node_had_that_has_left_is_taken_at_once_if_it_has_not_come_back() {
+    for (heard, waits) in [(0x3_0001, 0), (0x4_0001, 4500)] {
+        let mut t = Table::new(3, &[&[1, 0]], &Kind::default());
+        for n in 1..3 {
+            t.becomes(n, NodeState::Up);
+            t.with(1, 0, Mark::Holds);
+            t.says(n, &[0, 1, 2]);
+        }
+        t.with(1, 0, None);
+        t.says(1, &[0, 1, 2]);
+        t.becomes(1, NodeState::Left);
+        let mut report = t.report(2, &[0, 1]);
+        report.seen[1] = Seen::Heard(heard);
+        t.hears(2, Voice::Ours(report));
+        t.says(2, &[0]);
+        if waits > 0 {
+            t.says(2, &[0]);
+            t.passes(waits - 500);
+            t.says(2, &[0]);
+            t.must(&[]);
+            t.passes(500);
+            t.says(2, &[0]);
+        }
+        assert_eq!(t.did().len(), 1, "{heard:x}: {}", t.why(0));
+    }
+}
+
+/// n1 gave up what n4 may have taken since: n4 does not hear us, and we do not hear it.
+#[test]
+fn what_a_node_let_go_may_have_been_taken_by_one_that_only_others_hear() {
+    for heard in [0, 1] {
+        let mut t = Table::new(5, &[&[0, 1, 4]], &Kind::default());
+        t.becomes(4, NodeState::Dead);
+        let says = |t: &mut Table, others: &[usize], heard: u64| {
+            for n in 1..4 {
+                let mut report = t.report(n, others);
+                if others.contains(&4) {
+                    report.seen[4] = Seen::Heard(heard);
+                }
+                t.hears(n, Voice::Ours(report));
+            }
+        };
+        for n in 1..4 {
+            t.becomes(n, NodeState::Up);
+            t.with(1, 0, Mark::Holds);
+        }
+        says(&mut t, &[0, 1, 2, 3, 4], 0);
+        t.with(1, 0, None);
+        says(&mut t, &[0, 1, 2, 3, 4], heard);
+        t.must(&[]);
+        // It is cut off from all.
+        says(&mut t, &[0, 1, 2, 3], 0);
+        says(&mut t, &[0, 1, 2, 3], 0);
+        let wanted: &[&str] = if heard == 0 { &["acquire g0 true []"] } else { &[] };
+        t.must(wanted);
+        t.passes(4000);
+        says(&mut t, &[0, 1, 2, 3], 0);
+        t.must(&[]);
+        t.passes(500);
+        says(&mut t, &[0, 1, 2, 3], 0);
+        assert_eq!(t.did().len(), usize::from(heard == 1));
+    }
+}
+
+/// What n1 let go others may have taken since, if we were not there all the time, or n1 was not, or somebody had it.
+#[test]
+fn what_was_let_go_is_not_thought_free_for_ever() {
+    for what in ["nothing", "it is gone", "it is doubtful", "we are barred", "we stood still", "somebody claimed it"] {
+        let mut t = Table::new(5, &[&[0, 1]], &Kind::default());
+        let all = [0, 1, 2, 3];
+        for n in 1..4 {
+            t.becomes(n, NodeState::Up);
+            t.with(1, 0, Mark::Holds);
+            t.says(n, &all);
+        }
+        t.becomes(4, NodeState::Dead);
+        let mut report = t.report(1, &all);
+        report.groups[0].doubtful = what == "it is doubtful";
+        t.hears(1, Voice::Ours(report));
+        t.with(1, 0, None);
+        t.says(1, &all);
+        t.must(&[]);
+        match what {
+            "it is gone" => t.says(1, &[1, 2, 3]),
+            "we are barred" => {
+                t.now += 1500;
+                (0..3).for_each(|_| t.take(What::Tick));
+                t.take(What::Sent);
+            }
+            "we stood still" => t.take(What::Stalled { gap: Duration::from_secs(2) }),
+            "somebody claimed it" => {
+                t.with(2, 0, Mark::Claims);
+                t.says(2, &all);
+                t.with(2, 0, None);
+            }
+            _ => {}
+        }
+        for _ in 0..2 {
+            (1..4).for_each(|n| t.says(n, &all));
+        }
+        let wanted: &[&str] = if what == "nothing" { &["acquire g0 true []"] } else { &[] };
+        let did = t.did();
+        assert_eq!(did, wanted, "{what}");
+        t.passes(7000);
+        (1..4).for_each(|n| t.says(n, &all));
+        assert_eq!(did.len() + t.did().len(), 1, "{what}: {}", t.why(0));
+    }
 }
