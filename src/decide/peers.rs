@@ -217,8 +217,7 @@ impl Peer {
     /// Whether it may have a group, as far as it says.
     pub fn would_take(&self, group: &Group) -> bool {
         let fit = |r: &Report| r.ready && !r.leaving && r.entry(group.key).is_none_or(|e| e.mark != Mark::Failed);
-        let would = if self.classic { self.protocol.would_take() } else { self.report.as_ref().is_some_and(fit) };
-        self.state == NodeState::Up && would
+        if self.classic { self.protocol.would_take() } else { self.report.as_ref().is_some_and(fit) }
     }
 
     /// Whether a group that nobody has would come to it, were it left alone: a real heartbeat that runs takes only what it is

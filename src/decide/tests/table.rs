@@ -782,3 +782,199 @@ fn what_was_let_go_is_not_thought_free_for_ever() {
         assert_eq!(did.len() + t.did().len(), 1, "{what}: {}", t.why(0));
     }
 }
+
+#[test]
+fn whoever_is_alone_and_cut_off_gives_up_though_the_other_node_has_left() {
+    let mut t = Table::holding(2, &Kind { arbiter: true, ..Kind::default() });
+    let ping = |t: &mut Table, up| {
+        let began = Some(Instant::at(Duration::from_millis(t.now)));
+        t.take(What::Ping { host: "r".into(), up: Some(up), began });
+    };
+    ping(&mut t, true);
+    t.says(1, &[0]);
+    t.passes(500);
+    ping(&mut t, false);
+    t.passes(500);
+    t.becomes(1, NodeState::Left);
+    // That answer was missed while the other node lived.
+    t.passes(500);
+    t.must(&[]);
+    ping(&mut t, false);
+    t.passes(500);
+    t.must(&["release g0"]);
+}
+
+/// Our own listener may have begun anew.
+#[test]
+fn nodes_of_whom_nothing_is_known_are_waited_for_before_they_count_as_missing() {
+    let mut t = Table::holding(3, &Kind::default());
+    (1..3).for_each(|n| t.becomes(n, NodeState::Unknown));
+    t.passes(1500);
+    t.must(&[]);
+    t.passes(500);
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn whose_heartbeats_began_anew_lets_go_of_what_another_has() {
+    let mut t = Table::holding(2, &Kind::default());
+    t.take(What::Generation(8));
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[0]);
+    t.must(&["release g0"]);
+}
+
+/// It speaks of the past until it has listened for a while.
+#[test]
+fn whoever_has_just_come_and_does_not_hear_us_yet_takes_nothing_from_us() {
+    for anew in [false, true] {
+        let mut t = Table::holding(2, &Kind::default());
+        if anew {
+            t.passes(4000);
+            t.take(What::Restarted { node: "n1".into() });
+        }
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[]);
+        t.passes(1500);
+        t.must(&[]);
+        t.passes(500);
+        t.must(&["release g0"]);
+    }
+}
+
+#[test]
+fn a_node_that_reaches_more_ping_nodes_for_a_while_gets_what_we_have() {
+    let mut t = Table::holding(2, &Kind { arbiter: true, ..Kind::default() });
+    let mut report = t.report(1, &[0]);
+    report.pings = Some(1);
+    t.hears(1, Voice::Ours(report));
+    t.passes(1500);
+    t.must(&[]);
+    t.passes(500);
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn only_a_node_of_the_group_is_given_what_it_wishes_for() {
+    let mut t = Table::holding(3, &Kind::default());
+    t.with(2, 0, Mark::Wishes);
+    t.says(2, &[0, 1]);
+    t.must(&[]);
+    t.with(1, 0, Mark::Wishes);
+    t.says(1, &[0, 2]);
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn nothing_is_given_to_a_node_that_cannot_start_it() {
+    for what in ["deaf", "leaving", "unready", "late", "failed", "fit"] {
+        let mut t = Table::holding(2, &Kind::default());
+        t.with(1, 0, (what == "failed").then_some(Mark::Failed));
+        let mut report = t.report(1, if what == "deaf" { &[] } else { &[0] });
+        report.leaving = what == "leaving";
+        report.ready = what != "unready";
+        t.hears(1, Voice::Ours(report));
+        if what == "late" {
+            t.becomes(1, NodeState::Late);
+        }
+        t.take(What::Order(Order::Standby(Which::All)));
+        let wanted = if what == "fit" { "release g0" } else { "refused giving up g0" };
+        assert_eq!(t.did(), [wanted], "{what}");
+    }
+}
+
+#[test]
+fn what_a_node_said_before_it_was_started_anew_is_over() {
+    for told in [false, true] {
+        let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[0]);
+        assert_eq!(t.why(0), "n1 has it");
+        if told {
+            t.take(What::Restarted { node: "n1".into() });
+        } else {
+            let (node, status) = ("n1".to_owned(), "up".to_owned());
+            t.take(What::Beat { node, status, generation: 4, number: 1, voice: Voice::None });
+        }
+        assert_eq!(t.why(0), "n1 has not said yet what it has");
+        // Late, and of the earlier start.
+        t.numbers[1] = 90;
+        if !told {
+            t.says(1, &[0]);
+            assert_eq!(t.why(0), "n1 has not said yet what it has");
+        }
+        t.must(&[]);
+    }
+}
+
+/// Whoever decides there does not know yet that its heartbeats began anew, which they do when it stood still.
+#[test]
+fn what_a_node_says_of_the_time_before_it_stood_still_is_in_doubt() {
+    for generation in [2, 3] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind::default());
+        t.becomes(1, NodeState::Dead);
+        t.done("acquire", "g0", 0);
+        t.did();
+        t.with(1, 0, Mark::Holds);
+        t.becomes(1, NodeState::Up);
+        let mut report = t.report(1, &[0]);
+        report.generation = generation;
+        t.hears(1, Voice::Ours(report));
+        let wanted: &[&str] = if generation == 3 { &["release g0"] } else { &[] };
+        t.must(wanted);
+    }
+}
+
+#[test]
+fn a_node_that_was_fenced_and_dies_again_is_fenced_again() {
+    let mut t = Table::new(2, &[&[1, 0], &[1, 0]], &Kind { fencing: true, ..Kind::default() });
+    t.becomes(1, NodeState::Dead);
+    t.done("fence", "n1", 0);
+    t.must(&["fence n1", "acquire g0 true []", "acquire g1 true []"]);
+    t.becomes(1, NodeState::Up);
+    t.done("acquire", "g0", 0);
+    t.done("acquire", "g1", 1);
+    t.with(1, 1, Mark::Holds);
+    t.says(1, &[0]);
+    t.passes(10_000);
+    t.becomes(1, NodeState::Dead);
+    t.passes(500);
+    t.must(&["fence n1"]);
+}
+
+#[test]
+fn an_operator_moves_all_where_it_belongs_and_has_what_failed_tried_again() {
+    let mut t = Table::new(2, &[&[1, 0], &[0, 1], &[0]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Failed);
+    t.with(1, 1, Mark::Holds);
+    t.with(1, 2, Mark::Holds);
+    t.says(1, &[0]);
+    t.says(1, &[0]);
+    t.done("acquire", "g0", 0);
+    t.with(1, 0, None);
+    t.says(1, &[0]);
+    t.did();
+    t.take(What::Order(Order::Failback));
+    t.must(&["release g0"]);
+    let said = t.said.clone().unwrap();
+    let marks: Vec<Mark> = (0..3).map(|g| said.entry(t.keys[g]).unwrap().mark).collect();
+    assert_eq!(marks, [Mark::Releases, Mark::Wishes, Mark::Wishes]);
+    t.done("release", "g0", 5);
+    t.must(&[]);
+    t.take(What::Order(Order::Retry));
+    t.must(&["release g0"]);
+    // Both could not start it.
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Failed);
+    t.says(1, &[0]);
+    t.says(1, &[0]);
+    t.done("acquire", "g0", 1);
+    t.says(1, &[0]);
+    t.must(&["acquire g0 true []"]);
+    t.take(What::Order(Order::Retry));
+    t.says(1, &[0]);
+    t.must(&["acquire g0 true []"]);
+}
