@@ -261,7 +261,8 @@ impl Decider {
         // Whoever was fenced or left has nothing to answer with; of all others nothing is known but their silence.
         let dead = others.iter().filter(|n| {
             let peer = &self.peers[**n];
-            !peer.alive() && peer.state != super::NodeState::Left && peer.fencing != Fencing::Done
+            let left = peer.state == super::NodeState::Left && !peer.astray;
+            !peer.alive() && !left && peer.fencing != Fencing::Done
         });
         let dead: Vec<String> = match self.mine[g].freed {
             Some(_) => Vec::new(),

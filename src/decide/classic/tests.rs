@@ -684,10 +684,18 @@ fn it_is_asked_and_told_again_until_it_is_stable() {
 #[test]
 fn nothing_is_offered_to_one_that_is_not_stable() {
     let mut s = Script::settled(AutoFailback::Off);
-    s.take(What::Lost { group: "FlagB".into(), cause: "it ended".into() });
+    s.is(NodeState::Dead);
+    (s.generation, s.seq) = (2, 0);
+    s.is(NodeState::Up);
+    s.beats("active");
+    s.says("starting");
+    s.says("resource none full 1");
+    // It waits for the start of FlagA.
     s.take(What::Order(Order::Standby(Which::Local)));
-    s.says("resource local full 0");
-    s.done("release", "FlagB", 0);
-    s.passes(3);
+    s.says("resource none full 0");
+    s.done("acquire", "FlagA", 0);
+    s.passes(2);
     assert_eq!(s.said("say ask_resources"), 0, "{:?}", s.did);
+    s.says("resource none full 1");
+    assert_eq!(s.said("say ask_resources local me"), 1, "{:?}", s.did);
 }
