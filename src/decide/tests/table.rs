@@ -33,10 +33,11 @@ struct Kind {
     fencing: bool,
     failback: bool,
     limit: Option<usize>,
+    unready: bool,
 }
 
 impl Table {
-    /// Ready, in its seventh generation, with these groups' candidates.
+    /// In its seventh generation, with these groups' candidates.
     fn new(nodes: usize, groups: &[&[usize]], kind: &Kind) -> Self {
         let name = |n: &usize| format!("n{n}");
         let ms = Duration::from_millis;
@@ -76,7 +77,9 @@ impl Table {
             brain: Decider::new(cluster),
         };
         table.take(What::Generation(7));
-        table.take(What::Ready);
+        if !kind.unready {
+            table.take(What::Ready);
+        }
         table
     }
 
@@ -417,9 +420,7 @@ fn two_claims_at_once_do_not_exceed_the_limit() {
     // g0 comes free while g1 is claimed again.
     t.passes(10_000);
     t.with(1, 0, None);
-    let before = t.report(1, &[0]);
-    t.hears(1, Voice::Ours(before));
-    t.says(1, &[0]);
+    (0..3).for_each(|_| t.says(1, &[0]));
     assert_eq!(t.did().len(), 1);
 }
 
@@ -1045,4 +1046,98 @@ fn the_longest_deadtime_of_all_counts() {
     t.passes(500);
     t.says(2, &[0]);
     t.must(&["acquire g0 false [\"n1\"]"]);
+}
+
+/// n1 lets go because it is with the few, and so are we: of the others nothing is known yet.
+#[test]
+fn what_one_of_the_few_lets_go_no_other_of_them_takes() {
+    let mut t = Table::new(5, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[0]);
+    t.with(1, 0, None);
+    (0..3).for_each(|_| t.says(1, &[0]));
+    t.must(&[]);
+    t.becomes(2, NodeState::Up);
+    t.says(2, &[0, 1]);
+    (0..3).for_each(|_| (1..3).for_each(|n| t.says(n, &[0, 1, 2])));
+    t.must(&["acquire g0 true []"]);
+}
+
+#[test]
+fn a_claim_is_given_up_by_whoever_may_have_nothing() {
+    for what in ["fit", "mute", "leaving"] {
+        let mut t = Table::new(2, &[&[0, 1], &[0, 1]], &Kind::default());
+        t.becomes(1, NodeState::Up);
+        t.with(1, 1, Mark::Holds);
+        // What could not be stopped keeps it from leaving.
+        t.take(What::Found("g1".into()));
+        t.says(1, &[0]);
+        match what {
+            "mute" => {
+                t.now += 1500;
+                (0..3).for_each(|_| t.take(What::Tick));
+            }
+            "leaving" => t.take(What::Order(Order::Leave)),
+            _ => {}
+        }
+        t.says(1, &[0]);
+        let wanted: &[&str] = if what == "fit" { &["acquire g0 true []"] } else { &[] };
+        let did = t.did();
+        assert_eq!(did, wanted, "{what}");
+    }
+}
+
+#[test]
+fn the_reason_is_said_why_nothing_is_started() {
+    let mut t = Table::new(2, &[&[0, 1]], &Kind { unready: true, ..Kind::default() });
+    t.becomes(1, NodeState::Up);
+    assert_eq!(t.why(0), "what runs here is not known yet");
+    t.take(What::Ready);
+    t.says(1, &[]);
+    assert_eq!(t.why(0), "n1 does not hear us");
+    t.now += 1500;
+    (0..3).for_each(|_| t.take(What::Tick));
+    assert_eq!(t.why(0), "our heartbeats do not leave");
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.take(What::Found("g0".into()));
+    t.passes(30_000);
+    t.take(What::Order(Order::Leave));
+    t.done("release", "g0", 0);
+    assert_eq!(t.why(0), "this node leaves");
+}
+
+/// n2 may have had it with other files than ours, where it was one that said something.
+#[test]
+fn only_a_node_that_cannot_have_had_it_need_not_be_fenced() {
+    for spoke in [false, true] {
+        let mut t = Table::new(3, &[&[0, 1]], &Kind { fencing: true, ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        if spoke {
+            t.becomes(2, NodeState::Up);
+            t.with(2, 0, Mark::Holds);
+            t.says(2, &[0, 1]);
+        }
+        t.becomes(2, NodeState::Dead);
+        (0..2).for_each(|_| t.says(1, &[0]));
+        t.must(&[if spoke { "fence n2" } else { "acquire g0 false [\"n2\"]" }]);
+    }
+}
+
+/// Whoever has it, too, lets go of it first.
+#[test]
+fn what_two_have_is_not_given_to_a_third() {
+    let mut t = Table::new(3, &[&[0, 1, 2]], &Kind::default());
+    (1..3).for_each(|n| t.becomes(n, NodeState::Up));
+    (0..2).for_each(|_| (1..3).for_each(|n| t.says(n, &[0, 1, 2])));
+    t.done("acquire", "g0", 0);
+    t.must(&["acquire g0 true []"]);
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[0, 1, 2]);
+    t.with(2, 0, Mark::Wishes);
+    t.says(2, &[0, 1, 2]);
+    t.must(&[]);
+    t.with(1, 0, None);
+    t.says(1, &[0, 1, 2]);
+    t.must(&["release g0"]);
 }
