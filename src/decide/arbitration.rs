@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::action::Action;
 use super::cluster::{GroupId, NodeId};
 use super::peers::Fencing;
-use super::report::{Mark, Seen};
+use super::report::{Mark, Seen, life};
 use super::{Decider, Doubt, NodeState};
 use crate::clock::Instant;
 
@@ -127,12 +127,22 @@ impl Decider {
 
     /// Somebody who hears a node that we do not: not to be heard by us is not to be dead.
     fn witness(&self, n: NodeId) -> Option<NodeId> {
+        self.witness_of(n, |_| true)
+    }
+
+    /// Somebody who has heard such a version of what another node says, and still hears it.
+    fn witness_of(&self, n: NodeId, fits: impl Fn(u64) -> bool) -> Option<NodeId> {
         let hears = |w: &NodeId| {
             let witness = &self.peers[*w];
             let seen = witness.report.as_ref().filter(|_| witness.alive()).and_then(|r| r.seen.get(n));
-            *w != n && matches!(seen, Some(Seen::Heard(_)))
+            *w != n && matches!(seen, Some(Seen::Heard(version)) if fits(*version))
         };
         self.cluster.others().find(hears)
+    }
+
+    /// Whether a node that we do not hear has said something new to others: it may have taken what was free.
+    pub(super) fn speaks_unheard(&self, n: NodeId) -> bool {
+        !self.peers[n].alive() && self.witness_of(n, |version| version != self.peers[n].version()).is_some()
     }
 
     /// Notes since when nobody hears the nodes that are dead. Only the most can tell: whom fewer do not hear may have been
@@ -141,8 +151,10 @@ impl Decider {
         let few = self.cluster.votes() && !self.cluster.majority(self.connected());
         for n in self.cluster.others() {
             let witnessed = self.witness(n).is_some();
+            // Others hear of a goodbye a moment later than we do: only one who has heard it since has heard it come back.
+            let back = self.witness_of(n, |version| life(version) != life(self.peers[n].version())).is_some();
             let peer = &mut self.peers[n];
-            peer.astray = peer.state == NodeState::Left && (peer.astray || few || witnessed);
+            peer.astray = peer.state == NodeState::Left && (peer.astray || few || back);
             let heard = !(peer.state == NodeState::Dead || peer.astray) || few || witnessed;
             peer.unheard = (!heard).then(|| peer.unheard.unwrap_or(self.now));
         }

@@ -149,12 +149,14 @@ impl Decider {
         let occupied = self.another(g, Mark::occupies).is_some();
         let now = self.now;
         let gone = self.mine[g].freed.is_some_and(|n| !self.peers[n].connected(self.cluster.me));
-        let barred = self.outcast.is_some();
+        // What was said meanwhile may not have been heard.
+        let barred = self.outcast.is_some() || self.doubt.is_some();
+        let hidden = self.cluster.others().any(|n| self.speaks_unheard(n));
         let mine = &mut self.mine[g];
         if elsewhere {
             mine.declined = false;
         }
-        if occupied || gone || barred || mine.own.keeps() {
+        if occupied || gone || barred || hidden || mine.own.keeps() {
             mine.freed = None;
         }
         if mine.own.keeps() || mine.wish.is_some_and(|until| now >= until) {
@@ -259,7 +261,8 @@ impl Decider {
         // Whoever was fenced or left has nothing to answer with; of all others nothing is known but their silence.
         let dead = others.iter().filter(|n| {
             let peer = &self.peers[**n];
-            !peer.alive() && peer.state != super::NodeState::Left && peer.fencing != Fencing::Done
+            let left = peer.state == super::NodeState::Left && !peer.astray;
+            !peer.alive() && !left && peer.fencing != Fencing::Done
         });
         let dead: Vec<String> = match self.mine[g].freed {
             Some(_) => Vec::new(),

@@ -45,7 +45,7 @@ use cluster::{Cluster, GroupId, NodeId};
 use input::{Input, Order, What, Which};
 use mine::{Mine, Own};
 use peers::{Fencing, Peer};
-use report::{Mark, Report, Seen};
+use report::{Mark, Report, Seen, first_version};
 
 /// The most events that a decision names.
 const MOST_REASONS: usize = 8;
@@ -222,8 +222,7 @@ impl Decider {
                 self.generation = generation;
                 self.sent = Some(at);
                 (self.said, self.active) = (None, false);
-                // What others heard of an earlier start is no answer to what this one says.
-                self.version = (generation & 0xff) << 16;
+                self.version = first_version(generation);
                 for mine in &mut self.mine {
                     if matches!(mine.own, Own::Claiming(_)) {
                         mine.own = Own::Claiming(None);
@@ -466,11 +465,12 @@ impl Decider {
         let me = self.cluster.me;
         let seen = (0..self.peers.len()).map(|n| {
             let peer = &self.peers[n];
-            match &peer.report {
-                _ if n == me => Seen::Own,
-                _ if !peer.alive() => Seen::Deaf,
-                Some(report) => Seen::Heard(report.version),
-                None => Seen::Heard(0),
+            if n == me {
+                Seen::Own
+            } else if peer.alive() {
+                Seen::Heard(peer.version())
+            } else {
+                Seen::Deaf
             }
         });
         let groups = self.cluster.groups.iter().zip(&self.mine);

@@ -176,6 +176,11 @@ impl Peer {
         self.alive() && self.hears(me)
     }
 
+    /// The version of the last report that was heard of it.
+    pub fn version(&self) -> u64 {
+        self.report.as_ref().map_or(0, |r| r.version)
+    }
+
     /// Whether it has not said yet what it has: it has just come, or speaks what is not understood.
     pub fn silent(&self) -> bool {
         match self.classic {
@@ -212,8 +217,7 @@ impl Peer {
     /// Whether it may have a group, as far as it says.
     pub fn would_take(&self, group: &Group) -> bool {
         let fit = |r: &Report| r.ready && !r.leaving && r.entry(group.key).is_none_or(|e| e.mark != Mark::Failed);
-        let would = if self.classic { self.protocol.would_take() } else { self.report.as_ref().is_some_and(fit) };
-        self.state == NodeState::Up && would
+        if self.classic { self.protocol.would_take() } else { self.report.as_ref().is_some_and(fit) }
     }
 
     /// Whether a group that nobody has would come to it, were it left alone: a real heartbeat that runs takes only what it is

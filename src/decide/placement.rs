@@ -33,13 +33,13 @@ impl Decider {
         self.another(g, Mark::keeps)
     }
 
-    /// How many groups a node has, or cannot get rid of.
+    /// How many groups a node has. What it stops it has until it has stopped it: it may fail to.
     fn load(&self, n: NodeId) -> usize {
         let has = |g: &GroupId| match n == self.cluster.me {
-            true => matches!(self.mine[*g].own, Own::Starting | Own::Held | Own::Stuck(_)),
+            true => !matches!(self.mine[*g].own, Own::Idle | Own::Claiming(_)),
             false => {
-                let entry = self.peers[n].entry(&self.cluster.groups[*g]);
-                entry.is_some_and(|e| e.mark.keeps() || e.mark == Mark::Stuck)
+                let mark = self.peers[n].entry(&self.cluster.groups[*g]).map(|e| e.mark);
+                mark.is_some_and(|mark| mark.occupies() && mark != Mark::Claims)
             }
         };
         (0..self.cluster.groups.len()).filter(has).count()

@@ -20,6 +20,16 @@ pub const FIELD: &str = "tk";
 /// The most groups and nodes of a report that is believed.
 const MOST: usize = 1024;
 
+/// The version with which a start of a node's heartbeats begins: what was heard of an earlier one is none of its own.
+pub const fn first_version(generation: u64) -> u64 {
+    (generation & 0xff) << 16
+}
+
+/// The start of a node's heartbeats that a version belongs to.
+pub const fn life(version: u64) -> u64 {
+    version >> 16
+}
+
 /// What a node says of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {

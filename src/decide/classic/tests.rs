@@ -9,6 +9,7 @@ use super::super::action::Action;
 use super::super::cluster::{Cluster, Limits};
 use super::super::input::{Input, Order, Voice, What, Which};
 use super::super::{Decider, NodeState};
+use super::{Classic, Hand, Hold};
 use crate::clock::Instant;
 use crate::config::ha_cf::{AutoFailback, HaCf};
 use crate::config::haresources;
@@ -163,6 +164,11 @@ impl Script {
             }
             self.take(What::Tick);
         }
+    }
+
+    /// How often this was said.
+    fn said(&mut self, what: &str) -> usize {
+        self.did.iter().filter(|did| did.starts_with(what)).count()
     }
 
     #[track_caller]
@@ -557,4 +563,139 @@ fn what_it_has_too_and_does_not_let_go_of_is_left_to_it() {
     s.moved_nothing();
     s.passes(3);
     assert!(s.did.contains(&"release FlagB".to_owned()), "{:?}", s.did);
+}
+
+#[test]
+fn what_it_has_or_is_at_may_not_be_started() {
+    let still = Classic { stable: Some(true), clear: true, ..Classic::default() };
+    let what = Hold::one(true);
+    let since = Instant::at(Duration::ZERO);
+    assert!(still.gives(true).is_ok() && still.gives(false).is_ok());
+    for (why, other) in [
+        ("has not said yet what it has", Classic { stable: None, ..still.clone() }),
+        ("is not stable", Classic { stable: Some(false), ..still.clone() }),
+        ("leaves", Classic { leaving: true, ..still.clone() }),
+        ("may be taking it, and is asked to let it go", Classic { clear: false, ..still.clone() }),
+    ] {
+        assert_eq!((other.gives(true), other.gives(false)), (Err(why), Err(why)));
+    }
+    let accepted = Hand::Accepted { what, since, offered: Hold::default(), sheds: None, done: None };
+    for (why, other) in [
+        ("has it", Classic { holds: what, ..still.clone() }),
+        ("lets go of it", Classic { hand: accepted, ..still.clone() }),
+        ("is to have it", Classic { hand: Hand::Offered { what, since }, ..still.clone() }),
+        ("is to have it", Classic { hand: Hand::Giving { what }, ..still.clone() }),
+        ("is to have it", Classic { hand: Hand::Given { what, said: since, again: false }, ..still.clone() }),
+    ] {
+        assert_eq!((other.gives(true), other.gives(false)), (Err(why), Ok(())));
+    }
+    let taking = Classic { hand: Hand::Taking { what }, stable: Some(false), ..still };
+    assert_eq!((taking.gives(true), taking.gives(false)), (Ok(()), Err("is not stable")));
+}
+
+/// It says that it is done when it has taken something, too.
+#[test]
+fn it_is_done_with_what_it_lets_go_only_after_it_began_and_if_it_has_it_no_more() {
+    let mut s = Script::settled(AutoFailback::Off);
+    s.says("ask_resources local me");
+    let seq = s.seq;
+    s.says_with(seq + 3, "resource none full 0 standby");
+    s.says_with(seq + 2, "ask_resources local done");
+    s.moved_nothing();
+    s.says_with(seq + 4, "ask_resources local done");
+    s.did(&["acquire FlagA"]);
+    let mut s = Script::settled(AutoFailback::Off);
+    s.says("ask_resources local me");
+    s.says("resource local full 0 standby");
+    s.says("ask_resources local done");
+    s.moved_nothing();
+    s.says("resource none full 0 standby");
+    s.moved_nothing();
+    s.says("ask_resources local done");
+    s.did(&["acquire FlagA"]);
+}
+
+#[test]
+fn a_request_that_comes_after_a_later_one_is_not_answered() {
+    let mut s = Script::settled(AutoFailback::Off);
+    let seq = s.seq;
+    s.says_with(seq + 2, "ask_resources local me");
+    s.did(&["say ask_resources local other"]);
+    s.says_with(seq + 1, "ask_resources all me");
+    s.did(&[]);
+}
+
+#[test]
+fn a_request_is_answered_when_nothing_is_under_way_here_or_not_at_all() {
+    for (seconds, answered) in [(3, true), (6, false)] {
+        let mut s = Script::new(AutoFailback::Off);
+        s.beats("active");
+        s.says("starting");
+        s.says("resource none full 0");
+        s.says("resource local full 1");
+        s.did.clear();
+        s.says("ask_resources local me");
+        s.passes(seconds);
+        assert_eq!(s.said("say ask_resources"), 0);
+        s.done("acquire", "FlagB", 0);
+        assert_eq!(s.said("say ask_resources local other"), usize::from(answered));
+    }
+}
+
+/// It may have begun to let go of it and forgotten to say so: it is asked to let it go once more.
+#[test]
+fn what_it_thought_better_of_is_asked_for_though_it_says_it_does_not_have_it() {
+    let mut s = Script::settled(AutoFailback::Off);
+    s.says("ask_resources local me");
+    s.passes(15);
+    s.did.clear();
+    s.says("resource none full 1");
+    s.passes(1);
+    assert_eq!(s.said("say hb_takeover foreign"), 1, "{:?}", s.did);
+    s.moved_nothing();
+}
+
+#[test]
+fn what_it_is_about_to_let_go_it_has() {
+    let mut s = Script::settled(AutoFailback::Off);
+    s.says("resource none full 0");
+    assert_eq!(s.brain.explain()[0].is, "stopping");
+    s.says("resource none full 1");
+    assert_ne!(s.brain.explain()[0].is, "stopping");
+}
+
+#[test]
+fn it_is_asked_and_told_again_until_it_is_stable() {
+    let mut s = Script::running();
+    s.beats("active");
+    s.did.clear();
+    s.passes(10);
+    assert!(s.said("say starting") >= 3, "{:?}", s.did);
+    let mut s = Script::new(AutoFailback::Off);
+    s.beats("active");
+    s.says("starting");
+    s.says("resource none full 0");
+    s.did.clear();
+    s.passes(4);
+    assert_eq!((s.said("say starting"), s.said("say resource none full 1")), (0, 4), "{:?}", s.did);
+    assert_eq!(s.brain.explain()[0].why, "a is to have it");
+}
+
+#[test]
+fn nothing_is_offered_to_one_that_is_not_stable() {
+    let mut s = Script::settled(AutoFailback::Off);
+    s.is(NodeState::Dead);
+    (s.generation, s.seq) = (2, 0);
+    s.is(NodeState::Up);
+    s.beats("active");
+    s.says("starting");
+    s.says("resource none full 1");
+    // It waits for the start of FlagA.
+    s.take(What::Order(Order::Standby(Which::Local)));
+    s.says("resource none full 0");
+    s.done("acquire", "FlagA", 0);
+    s.passes(2);
+    assert_eq!(s.said("say ask_resources"), 0, "{:?}", s.did);
+    s.says("resource none full 1");
+    assert_eq!(s.said("say ask_resources local me"), 1, "{:?}", s.did);
 }

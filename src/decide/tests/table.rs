@@ -20,6 +20,8 @@ struct Table {
     did: Vec<Action>,
     digest: u16,
     numbers: Vec<u64>,
+    /// The generation of the others' heartbeats.
+    generation: u64,
     /// What the others say that they have: node, group, mark.
     others: Vec<(usize, usize, Mark)>,
     keys: Vec<u32>,
@@ -31,10 +33,11 @@ struct Kind {
     fencing: bool,
     failback: bool,
     limit: Option<usize>,
+    unready: bool,
 }
 
 impl Table {
-    /// Ready, in its seventh generation, with these groups' candidates.
+    /// In its seventh generation, with these groups' candidates.
     fn new(nodes: usize, groups: &[&[usize]], kind: &Kind) -> Self {
         let name = |n: &usize| format!("n{n}");
         let ms = Duration::from_millis;
@@ -68,12 +71,15 @@ impl Table {
             did: Vec::new(),
             digest: cluster.digest,
             numbers: vec![0; nodes],
+            generation: 3,
             others: Vec::new(),
             keys: cluster.groups.iter().map(|g| g.key).collect(),
             brain: Decider::new(cluster),
         };
         table.take(What::Generation(7));
-        table.take(What::Ready);
+        if !kind.unready {
+            table.take(What::Ready);
+        }
         table
     }
 
@@ -99,13 +105,13 @@ impl Table {
         let seen = (0..self.numbers.len()).map(|m| match m {
             m if m == n => Seen::Own,
             0 if hears.contains(&0) => Seen::Heard(ours),
-            m if hears.contains(&m) => Seen::Heard(1),
+            m if hears.contains(&m) => Seen::Heard(0x3_0001),
             _ => Seen::Deaf,
         });
         let has = self.others.iter().filter(|(m, ..)| *m == n);
         Report {
             digest: self.digest,
-            generation: 3,
+            generation: self.generation,
             version: 0x3_0001,
             ready: true,
             leaving: false,
@@ -120,7 +126,8 @@ impl Table {
     fn hears(&mut self, n: usize, voice: Voice) {
         self.numbers[n] += 1;
         let (node, status) = (format!("n{n}"), "active".to_owned());
-        self.take(What::Beat { node, status, generation: 3, number: self.numbers[n], voice });
+        let (generation, number) = (self.generation, self.numbers[n]);
+        self.take(What::Beat { node, status, generation, number, voice });
     }
 
     fn says(&mut self, n: usize, hears: &[usize]) {
@@ -413,10 +420,37 @@ fn two_claims_at_once_do_not_exceed_the_limit() {
     // g0 comes free while g1 is claimed again.
     t.passes(10_000);
     t.with(1, 0, None);
-    let before = t.report(1, &[0]);
-    t.hears(1, Voice::Ours(before));
-    t.says(1, &[0]);
+    (0..3).for_each(|_| t.says(1, &[0]));
     assert_eq!(t.did().len(), 1);
+}
+
+/// A stop may fail: then it would have more than it may.
+#[test]
+fn what_a_node_stops_takes_room_until_it_has_stopped_it() {
+    for status in [0, 1] {
+        let mut t = Table::new(2, &[&[0, 1], &[0, 1]], &Kind { limit: Some(1), ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        t.with(1, 1, Mark::Holds);
+        t.says(1, &[0]);
+        t.says(1, &[0]);
+        t.done("acquire", "g0", 0);
+        t.must(&["acquire g0 true []"]);
+        t.take(What::Lost { group: "g0".into(), cause: "it ended".into() });
+        t.becomes(1, NodeState::Dead);
+        t.must(&["release g0"]);
+        t.done("release", "g0", status);
+        let wanted: &[&str] = if status == 0 { &["acquire g1 false [\"n1\"]"] } else { &[] };
+        t.must(wanted);
+    }
+    for theirs in [None, Some(Mark::Releases), Some(Mark::Stuck)] {
+        let mut t = Table::new(2, &[&[1, 0], &[1, 0]], &Kind { limit: Some(1), ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        t.with(1, 1, theirs);
+        t.says(1, &[0]);
+        t.says(1, &[0]);
+        let wanted: &[&str] = if theirs.is_some() { &["acquire g0 true []"] } else { &["acquire g1 true []"] };
+        t.must(wanted);
+    }
 }
 
 #[test]
@@ -641,4 +675,469 @@ fn a_minority_does_not_know_since_when_nobody_hears_a_node() {
     t.passes(1000);
     t.says(2, &[0]);
     t.must(&["acquire g0 false [\"n1\"]"]);
+}
+
+/// n2 hears of the goodbye of n1 later than we do. Where it has heard n1 come back, we have not.
+#[test]
+fn what_a_node_had_that_has_left_is_taken_at_once_if_it_has_not_come_back() {
+    for (heard, waits) in [(0x3_0001, 0), (0x4_0001, 4500)] {
+        let mut t = Table::new(3, &[&[1, 0]], &Kind::default());
+        for n in 1..3 {
+            t.becomes(n, NodeState::Up);
+            t.with(1, 0, Mark::Holds);
+            t.says(n, &[0, 1, 2]);
+        }
+        t.with(1, 0, None);
+        t.says(1, &[0, 1, 2]);
+        t.becomes(1, NodeState::Left);
+        let mut report = t.report(2, &[0, 1]);
+        report.seen[1] = Seen::Heard(heard);
+        t.hears(2, Voice::Ours(report));
+        t.says(2, &[0]);
+        if waits > 0 {
+            t.says(2, &[0]);
+            t.passes(waits - 500);
+            t.says(2, &[0]);
+            t.must(&[]);
+            t.passes(500);
+            t.says(2, &[0]);
+        }
+        let wanted = if waits == 0 { "acquire g0 true []" } else { "acquire g0 false [\"n1\"]" };
+        t.must(&[wanted]);
+    }
+}
+
+/// n1 gave up what n4 may have taken since: n4 does not hear us, and we do not hear it.
+#[test]
+fn what_a_node_let_go_may_have_been_taken_by_one_that_only_others_hear() {
+    for heard in [0, 1] {
+        let mut t = Table::new(5, &[&[0, 1, 4]], &Kind::default());
+        t.becomes(4, NodeState::Dead);
+        let says = |t: &mut Table, others: &[usize], heard: u64| {
+            for n in 1..4 {
+                let mut report = t.report(n, others);
+                if others.contains(&4) {
+                    report.seen[4] = Seen::Heard(heard);
+                }
+                t.hears(n, Voice::Ours(report));
+            }
+        };
+        for n in 1..4 {
+            t.becomes(n, NodeState::Up);
+            t.with(1, 0, Mark::Holds);
+        }
+        says(&mut t, &[0, 1, 2, 3, 4], 0);
+        t.with(1, 0, None);
+        (0..2).for_each(|_| says(&mut t, &[0, 1, 2, 3, 4], heard));
+        t.must(&[]);
+        // It is cut off from all.
+        says(&mut t, &[0, 1, 2, 3], 0);
+        says(&mut t, &[0, 1, 2, 3], 0);
+        let wanted: &[&str] = if heard == 0 { &["acquire g0 true []"] } else { &[] };
+        t.must(wanted);
+        t.passes(4000);
+        says(&mut t, &[0, 1, 2, 3], 0);
+        t.must(&[]);
+        t.passes(500);
+        says(&mut t, &[0, 1, 2, 3], 0);
+        assert_eq!(t.did().len(), usize::from(heard == 1));
+    }
+}
+
+/// What n1 let go others may have taken since, if we were not there all the time, or n1 was not, or somebody had it.
+#[test]
+fn what_was_let_go_is_not_thought_free_for_ever() {
+    for what in [
+        "nothing",
+        "it is gone",
+        "it is doubtful",
+        "it was started anew",
+        "we are barred",
+        "we stood still",
+        "somebody claimed it",
+        "somebody had it, too",
+    ] {
+        let mut t = Table::new(5, &[&[0, 1]], &Kind::default());
+        let all = [0, 1, 2, 3];
+        for n in 1..4 {
+            t.becomes(n, NodeState::Up);
+            t.with(1, 0, Mark::Holds);
+            t.says(n, &all);
+        }
+        if what == "somebody had it, too" {
+            t.becomes(4, NodeState::Up);
+            t.with(4, 0, Mark::Holds);
+            t.says(4, &all);
+        }
+        t.becomes(4, NodeState::Dead);
+        let mut report = t.report(1, &all);
+        report.groups[0].doubtful = what == "it is doubtful";
+        t.hears(1, Voice::Ours(report));
+        t.with(1, 0, None);
+        if what == "it was started anew" {
+            t.generation = 4;
+            t.hears(1, Voice::None);
+        }
+        t.says(1, &all);
+        t.must(&[]);
+        match what {
+            "it is gone" => t.says(1, &[1, 2, 3]),
+            "we are barred" => {
+                t.now += 1500;
+                (0..3).for_each(|_| t.take(What::Tick));
+                t.take(What::Sent);
+            }
+            "we stood still" => t.take(What::Stalled { gap: Duration::from_secs(2) }),
+            "somebody claimed it" => {
+                t.with(2, 0, Mark::Claims);
+                t.says(2, &all);
+                t.with(2, 0, None);
+            }
+            _ => {}
+        }
+        for _ in 0..2 {
+            (1..4).for_each(|n| t.says(n, &all));
+        }
+        let wanted: &[&str] = if what == "nothing" { &["acquire g0 true []"] } else { &[] };
+        let did = t.did();
+        assert_eq!(did, wanted, "{what}");
+        t.passes(7000);
+        (1..4).for_each(|n| t.says(n, &all));
+        assert_eq!(did.len() + t.did().len(), 1, "{what}: {}", t.why(0));
+    }
+}
+
+#[test]
+fn whoever_is_alone_and_cut_off_gives_up_though_the_other_node_has_left() {
+    let mut t = Table::holding(2, &Kind { arbiter: true, ..Kind::default() });
+    let ping = |t: &mut Table, up| {
+        let began = Some(Instant::at(Duration::from_millis(t.now)));
+        t.take(What::Ping { host: "r".into(), up: Some(up), began });
+    };
+    ping(&mut t, true);
+    t.says(1, &[0]);
+    t.passes(500);
+    ping(&mut t, false);
+    t.passes(500);
+    t.becomes(1, NodeState::Left);
+    // That answer was missed while the other node lived.
+    t.passes(500);
+    t.must(&[]);
+    ping(&mut t, false);
+    t.passes(500);
+    t.must(&["release g0"]);
+}
+
+/// Our own listener may have begun anew.
+#[test]
+fn nodes_of_whom_nothing_is_known_are_waited_for_before_they_count_as_missing() {
+    let mut t = Table::holding(3, &Kind::default());
+    (1..3).for_each(|n| t.becomes(n, NodeState::Unknown));
+    t.passes(1500);
+    t.must(&[]);
+    t.passes(500);
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn whose_heartbeats_began_anew_lets_go_of_what_another_has() {
+    let mut t = Table::holding(2, &Kind::default());
+    t.take(What::Generation(8));
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[0]);
+    t.must(&["release g0"]);
+}
+
+/// It speaks of the past until it has listened for a while.
+#[test]
+fn whoever_has_just_come_and_does_not_hear_us_yet_takes_nothing_from_us() {
+    for anew in [false, true] {
+        let mut t = Table::holding(2, &Kind::default());
+        if anew {
+            t.passes(4000);
+            t.take(What::Restarted { node: "n1".into() });
+        }
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[]);
+        t.passes(1500);
+        t.must(&[]);
+        t.passes(500);
+        t.must(&["release g0"]);
+    }
+}
+
+#[test]
+fn a_node_that_reaches_more_ping_nodes_for_a_while_gets_what_we_have() {
+    let mut t = Table::holding(2, &Kind { arbiter: true, ..Kind::default() });
+    let mut report = t.report(1, &[0]);
+    report.pings = Some(1);
+    t.hears(1, Voice::Ours(report));
+    t.passes(1500);
+    t.must(&[]);
+    t.passes(500);
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn only_a_node_of_the_group_is_given_what_it_wishes_for() {
+    let mut t = Table::holding(3, &Kind::default());
+    t.with(2, 0, Mark::Wishes);
+    t.says(2, &[0, 1]);
+    t.must(&[]);
+    t.with(1, 0, Mark::Wishes);
+    t.says(1, &[0, 2]);
+    t.must(&["release g0"]);
+}
+
+#[test]
+fn nothing_is_given_to_a_node_that_cannot_start_it() {
+    for what in ["deaf", "leaving", "unready", "late", "failed", "fit"] {
+        let mut t = Table::holding(2, &Kind::default());
+        t.with(1, 0, (what == "failed").then_some(Mark::Failed));
+        let mut report = t.report(1, if what == "deaf" { &[] } else { &[0] });
+        report.leaving = what == "leaving";
+        report.ready = what != "unready";
+        t.hears(1, Voice::Ours(report));
+        if what == "late" {
+            t.becomes(1, NodeState::Late);
+        }
+        t.take(What::Order(Order::Standby(Which::All)));
+        let wanted = if what == "fit" { "release g0" } else { "refused giving up g0" };
+        assert_eq!(t.did(), [wanted], "{what}");
+    }
+}
+
+#[test]
+fn what_a_node_said_before_it_was_started_anew_is_over() {
+    for told in [false, true] {
+        let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[0]);
+        assert_eq!(t.why(0), "n1 has it");
+        if told {
+            t.take(What::Restarted { node: "n1".into() });
+        } else {
+            let (node, status) = ("n1".to_owned(), "up".to_owned());
+            t.take(What::Beat { node, status, generation: 4, number: 1, voice: Voice::None });
+        }
+        assert_eq!(t.why(0), "n1 has not said yet what it has");
+        // Late, and of the earlier start.
+        t.numbers[1] = 90;
+        if !told {
+            t.says(1, &[0]);
+            assert_eq!(t.why(0), "n1 has not said yet what it has");
+        }
+        t.must(&[]);
+    }
+}
+
+/// Whoever decides there does not know yet that its heartbeats began anew, which they do when it stood still.
+#[test]
+fn what_a_node_says_of_the_time_before_it_stood_still_is_in_doubt() {
+    for generation in [2, 3] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind::default());
+        t.becomes(1, NodeState::Dead);
+        t.done("acquire", "g0", 0);
+        t.did();
+        t.with(1, 0, Mark::Holds);
+        t.becomes(1, NodeState::Up);
+        let mut report = t.report(1, &[0]);
+        report.generation = generation;
+        t.hears(1, Voice::Ours(report));
+        let wanted: &[&str] = if generation == 3 { &["release g0"] } else { &[] };
+        t.must(wanted);
+    }
+}
+
+#[test]
+fn a_node_that_was_fenced_and_dies_again_is_fenced_again() {
+    let mut t = Table::new(2, &[&[1, 0], &[1, 0]], &Kind { fencing: true, ..Kind::default() });
+    t.becomes(1, NodeState::Dead);
+    t.done("fence", "n1", 0);
+    t.must(&["fence n1", "acquire g0 true []", "acquire g1 true []"]);
+    t.becomes(1, NodeState::Up);
+    t.done("acquire", "g0", 0);
+    t.done("acquire", "g1", 1);
+    t.with(1, 1, Mark::Holds);
+    t.says(1, &[0]);
+    t.passes(10_000);
+    t.becomes(1, NodeState::Dead);
+    t.passes(500);
+    t.must(&["fence n1"]);
+}
+
+#[test]
+fn an_operator_moves_all_where_it_belongs_and_has_what_failed_tried_again() {
+    let mut t = Table::new(2, &[&[1, 0], &[0, 1], &[0]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Failed);
+    t.with(1, 1, Mark::Holds);
+    t.with(1, 2, Mark::Holds);
+    t.says(1, &[0]);
+    t.says(1, &[0]);
+    t.done("acquire", "g0", 0);
+    t.with(1, 0, None);
+    t.says(1, &[0]);
+    t.did();
+    t.take(What::Order(Order::Failback));
+    t.must(&["release g0"]);
+    let said = t.said.clone().unwrap();
+    let marks: Vec<Mark> = (0..3).map(|g| said.entry(t.keys[g]).unwrap().mark).collect();
+    assert_eq!(marks, [Mark::Releases, Mark::Wishes, Mark::Wishes]);
+    t.done("release", "g0", 5);
+    t.must(&[]);
+    t.take(What::Order(Order::Retry));
+    t.must(&["release g0"]);
+    // Both could not start it.
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Failed);
+    t.says(1, &[0]);
+    t.says(1, &[0]);
+    t.done("acquire", "g0", 1);
+    t.says(1, &[0]);
+    t.must(&["acquire g0 true []"]);
+    t.take(What::Order(Order::Retry));
+    t.says(1, &[0]);
+    t.must(&["acquire g0 true []"]);
+}
+
+/// While we were with the few it may have come back on the other side, where n2 was.
+#[test]
+fn a_goodbye_is_not_trusted_once_fewer_than_the_most_were_here() {
+    let mut t = Table::new(3, &[&[1, 0]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[0]);
+    t.becomes(2, NodeState::Dead);
+    t.becomes(1, NodeState::Left);
+    t.passes(60_000);
+    t.becomes(2, NodeState::Up);
+    (0..2).for_each(|_| t.says(2, &[0]));
+    t.passes(4000);
+    t.says(2, &[0]);
+    t.must(&[]);
+    t.passes(500);
+    t.says(2, &[0]);
+    t.must(&["acquire g0 false [\"n1\"]"]);
+}
+
+#[test]
+fn whoever_does_not_hear_us_is_not_with_us() {
+    let mut t = Table::holding(3, &Kind::default());
+    t.becomes(2, NodeState::Dead);
+    t.must(&[]);
+    t.says(1, &[]);
+    t.must(&["release g0"]);
+}
+
+/// n2 thinks it alive for longer than we do, and then so does n1 of itself.
+#[test]
+fn the_longest_deadtime_of_all_counts() {
+    let mut t = Table::new(3, &[&[1, 0]], &Kind::default());
+    let deadtime = Some(Duration::from_secs(6));
+    t.take(What::Node { node: "n2".into(), is: NodeState::Up, silent: None, deadtime });
+    t.becomes(1, NodeState::Dead);
+    t.says(2, &[0]);
+    t.passes(8000);
+    t.says(2, &[0]);
+    t.must(&[]);
+    t.passes(500);
+    t.says(2, &[0]);
+    t.must(&["acquire g0 false [\"n1\"]"]);
+}
+
+/// n1 lets go because it is with the few, and so are we: of the others nothing is known yet.
+#[test]
+fn what_one_of_the_few_lets_go_no_other_of_them_takes() {
+    let mut t = Table::new(5, &[&[0, 1]], &Kind::default());
+    t.becomes(1, NodeState::Up);
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[0]);
+    t.with(1, 0, None);
+    (0..3).for_each(|_| t.says(1, &[0]));
+    t.must(&[]);
+    t.becomes(2, NodeState::Up);
+    t.says(2, &[0, 1]);
+    (0..3).for_each(|_| (1..3).for_each(|n| t.says(n, &[0, 1, 2])));
+    t.must(&["acquire g0 true []"]);
+}
+
+#[test]
+fn a_claim_is_given_up_by_whoever_may_have_nothing() {
+    for what in ["fit", "mute", "leaving"] {
+        let mut t = Table::new(2, &[&[0, 1], &[0, 1]], &Kind::default());
+        t.becomes(1, NodeState::Up);
+        t.with(1, 1, Mark::Holds);
+        // What could not be stopped keeps it from leaving.
+        t.take(What::Found("g1".into()));
+        t.says(1, &[0]);
+        match what {
+            "mute" => {
+                t.now += 1500;
+                (0..3).for_each(|_| t.take(What::Tick));
+            }
+            "leaving" => t.take(What::Order(Order::Leave)),
+            _ => {}
+        }
+        t.says(1, &[0]);
+        let wanted: &[&str] = if what == "fit" { &["acquire g0 true []"] } else { &[] };
+        let did = t.did();
+        assert_eq!(did, wanted, "{what}");
+    }
+}
+
+#[test]
+fn the_reason_is_said_why_nothing_is_started() {
+    let mut t = Table::new(2, &[&[0, 1]], &Kind { unready: true, ..Kind::default() });
+    t.becomes(1, NodeState::Up);
+    assert_eq!(t.why(0), "what runs here is not known yet");
+    t.take(What::Ready);
+    t.says(1, &[]);
+    assert_eq!(t.why(0), "n1 does not hear us");
+    t.now += 1500;
+    (0..3).for_each(|_| t.take(What::Tick));
+    assert_eq!(t.why(0), "our heartbeats do not leave");
+    let mut t = Table::new(2, &[&[0, 1]], &Kind::default());
+    t.take(What::Found("g0".into()));
+    t.passes(30_000);
+    t.take(What::Order(Order::Leave));
+    t.done("release", "g0", 0);
+    assert_eq!(t.why(0), "this node leaves");
+}
+
+/// n2 may have had it with other files than ours, where it was one that said something.
+#[test]
+fn only_a_node_that_cannot_have_had_it_need_not_be_fenced() {
+    for spoke in [false, true] {
+        let mut t = Table::new(3, &[&[0, 1]], &Kind { fencing: true, ..Kind::default() });
+        t.becomes(1, NodeState::Up);
+        if spoke {
+            t.becomes(2, NodeState::Up);
+            t.with(2, 0, Mark::Holds);
+            t.says(2, &[0, 1]);
+        }
+        t.becomes(2, NodeState::Dead);
+        (0..2).for_each(|_| t.says(1, &[0]));
+        t.must(&[if spoke { "fence n2" } else { "acquire g0 false [\"n2\"]" }]);
+    }
+}
+
+/// Whoever has it, too, lets go of it first.
+#[test]
+fn what_two_have_is_not_given_to_a_third() {
+    let mut t = Table::new(3, &[&[0, 1, 2]], &Kind::default());
+    (1..3).for_each(|n| t.becomes(n, NodeState::Up));
+    (0..2).for_each(|_| (1..3).for_each(|n| t.says(n, &[0, 1, 2])));
+    t.done("acquire", "g0", 0);
+    t.must(&["acquire g0 true []"]);
+    t.with(1, 0, Mark::Holds);
+    t.says(1, &[0, 1, 2]);
+    t.with(2, 0, Mark::Wishes);
+    t.says(2, &[0, 1, 2]);
+    t.must(&[]);
+    t.with(1, 0, None);
+    t.says(1, &[0, 1, 2]);
+    t.must(&["release g0"]);
 }
