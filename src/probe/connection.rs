@@ -9,6 +9,7 @@ pub fn ours(errno: Errno) -> Option<Judgement> {
     let (reason, cause) = match errno {
         Errno::ENETUNREACH => ("no-route", "this machine has no route there: ip route get ADDRESS"),
         Errno::ENETDOWN => ("interface-down", "the interface there is down: ip link"),
+        Errno::ENODEV => ("no-interface", "the interface to leave by is gone: ip link"),
         Errno::EPERM | Errno::EACCES => {
             ("not-permitted", "this machine does not let us connect: a firewall or a sandbox")
         }

@@ -109,6 +109,8 @@ fn wrong_lines_are_all_named() {
         "callback=\"relative\"\n",
         "virtual=10.0.0.1:80\n\treal=10.0.0.1:80 gate 1 \"a\n",
         "virtual=10.0.0.1:80\n\treal=10.0.0.9->10.0.0.1:80 gate\n",
+        "virtual=10.0.0.1:53\n\tservice=dns\n\trequest=\"a b c\"\n\treal=10.0.0.2:53 gate\n",
+        "virtual=10.0.0.1:1812\n\tprotocol=udp\n\tservice=radius\n\treal=10.0.0.2:1812 gate\n",
         "virtual=10.0.0.1:80\n\treal=10.0.0.1:80 gate 1 x:3\n",
         "virtual=10.0.0.1:80\n\tchecktype=external\n\tcheckcommand=true\n",
         "virtual=1\n\tservice=simpletcp\n\treal=10.0.0.1 gate\n",
