@@ -235,7 +235,9 @@ pub(super) fn judge(of: &Virtual, problems: &mut Problems) {
         }
     }
     let patterns = of.reals.iter().filter_map(|r| r.dialogue.as_ref().map(|(_, receive)| (r.line, receive)));
-    for (line, pattern) in of.receive.iter().map(|receive| (of.line, receive)).chain(patterns) {
+    let mut patterns: Vec<_> = of.receive.iter().map(|receive| (of.line, receive)).chain(patterns).collect();
+    patterns.dedup(); // a range of servers has the one of its line
+    for (line, pattern) in patterns {
         if let Err(e) = Regex::new(pattern) {
             let why = e.to_string();
             let last = why.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");

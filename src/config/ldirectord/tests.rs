@@ -120,6 +120,12 @@ fn wrong_lines_are_all_named() {
     }
 }
 
+#[test]
+fn what_is_wrong_with_a_range_is_said_once() {
+    let wrong = "virtual=10.0.0.100:80\n\treal=10.0.0.1->10.0.0.99:80 gate \"a\", \"(\"\n\tservice=http\n";
+    assert_eq!(read(wrong).problems.iter().filter(|p| p.severity == Severity::Error).count(), 1);
+}
+
 fn targets(text: &str) -> Vec<(Prober, u64, u32, Vec<Value>)> {
     let row = |set: super::checks::Set| {
         let targets = set.targets.iter().map(|t| Value::Object(t.fields().clone())).collect();
