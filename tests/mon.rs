@@ -19,7 +19,8 @@
 //! | --- | --- |
 //! | probe-ping | `monitor probe-ping --exit-style mon --timeout 1s` |
 //! | probe-tcp | `monitor probe-tcp --exit-style mon -p PORT` |
-//! | probe-http | `monitor probe-http --exit-style mon URL ;;` |
+//! | probe-http | `monitor probe-http --exit-style mon -p PORT`, `monitor probe-http --exit-style mon URL ;;` |
+//! | probe-ftp | `monitor probe-ftp --exit-style mon -p PORT` |
 //! | probe-exec | `monitor probe-exec --exit-style mon --style nagios --target NAME -- COMMAND ;;` |
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not seen as tests
@@ -111,6 +112,23 @@ fn web() -> SocketAddr {
     serve(|mut stream: TcpStream| {
         let _ = stream.read(&mut [0; 1000]);
         let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    })
+}
+
+/// As much of an FTP server as a login needs.
+fn files() -> SocketAddr {
+    serve(|mut stream: TcpStream| {
+        let _ = stream.write_all(b"220 here\r\n");
+        let Ok(lines) = stream.try_clone() else { return };
+        for line in std::io::BufRead::lines(std::io::BufReader::new(lines)).map_while(Result::ok) {
+            let answer = match line.split(' ').next() {
+                Some("USER") => "230 come in",
+                Some("PWD") => "257 \"/\"",
+                Some("QUIT") => "221 bye",
+                _ => "250 done",
+            };
+            let _ = stream.write_all(format!("{answer}\r\n").as_bytes());
+        }
     })
 }
 
@@ -337,6 +355,7 @@ fn our_probes_under_debians_mon() {
     let told = "#!/bin/sh\nread -r summary; printf '%s %s %s %s\\n' \"$MON_GROUP\" \"$MON_SERVICE\" \"$MON_ALERTTYPE\" \"$summary\" >>";
     dir.write("told.alert", 0o755, &format!("{told}{}\n", at("told")));
     let (good, web) = (takes_leave("", "").port(), web().port());
+    let ftp = files().port();
     let bad = nobody();
     let up = format!("http://127.0.0.1:{web}/");
     let down = format!("http://127.0.0.1:{bad}/");
@@ -360,6 +379,18 @@ fn our_probes_under_debians_mon() {
             format!("probe-http --exit-style mon {up} ;;"),
             format!("probe-http --exit-style mon {up} {down} ;;"),
             &down,
+        ),
+        (
+            "site",
+            format!("probe-http --exit-style mon -p {web}"),
+            format!("probe-http --exit-style mon -p {bad}"),
+            "127.0.0.1",
+        ),
+        (
+            "files",
+            format!("probe-ftp --exit-style mon -p {ftp}"),
+            format!("probe-ftp --exit-style mon -p {bad}"),
+            "127.0.0.1",
         ),
         (
             "exec",
@@ -422,7 +453,7 @@ fn our_probes_under_debians_mon() {
     assert!(!dir.read("told").contains("up "), "what is well is not told of: {}", dir.read("told"));
     // The same file is right for us as well.
     let run = finish(command("ha-conf").arg("mon").arg(dir.0.join("mon.cf")));
-    assert_eq!(run.ends_with(0).events().iter().filter(|e| e["event"] == "mon-service").count(), 8);
+    assert_eq!(run.ends_with(0).events().iter().filter(|e| e["event"] == "mon-service").count(), 12);
 }
 
 /// Periods and times without end, as Perl's Time::Period judges them and as we do. (Not the day of the year: there it takes any

@@ -109,6 +109,19 @@ fn logins() {
     assert_eq!(verdict(&[], &format!("ftp://nobody:secret@{}/", server.at)), untold);
 }
 
+/// As mon calls its monitors: nothing but hosts.
+#[test]
+fn bare_hosts() {
+    let server = Vsftpd::start("bare", true);
+    let (host, port) = server.at.to_string().split_once(':').map(|(h, p)| (h.to_owned(), p.to_owned())).unwrap();
+    let mon = |words: &[&str]| {
+        let run = run("probe-ftp", &[&["--exit-style", "mon", LONG, "-p", &port], words, &[host.as_str()]].concat());
+        (run.status, run.stdout.lines().next().map(str::to_owned))
+    };
+    assert_eq!(mon(&["--path", "pub/", "--body", "notice"]), (Some(0), Some(String::new())));
+    assert_eq!(mon(&["--path", "/nothing/", "--read"]), (Some(1), Some(host.clone())));
+}
+
 #[test]
 fn what_is_no_server() {
     let says = |bytes: &'static [u8]| -> String {
@@ -128,7 +141,7 @@ fn what_is_no_server() {
 
 #[test]
 fn wrong_words() {
-    for args in [&["http://192.0.2.1/"][..], &["192.0.2.1"], &["--password-file", "x", "ftp://a/"], &["-"]] {
+    for args in [&["http://192.0.2.1/"][..], &["192.0.2.1/pub"], &["--password-file", "x", "ftp://a/"], &["-"]] {
         run("probe-ftp", args).failed("probe-ftp", 64, "usage");
     }
 }

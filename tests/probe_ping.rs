@@ -1,7 +1,7 @@
 //! probe-ping against the loopback and against small networks of its own, made with `unshare -Urn`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -101,6 +101,40 @@ fn calls_that_make_no_sense() {
         assert_eq!(events.len(), 1, "{what:?}");
         assert_eq!(events[0]["event"], "error", "{what:?}");
     }
+}
+
+#[test]
+fn targets_from_stdin() {
+    let with = |lines: &str, words: &[&str]| {
+        let mut child = Command::new(PING)
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let (status, events) = told(&with(
+        "{\"target\":\"a\",\"host\":\"127.0.0.1\",\"timeout_ms\":9000}\n\n{\"host\":\"::1\"}\n",
+        &["-", "127.0.0.2"],
+    ));
+    let mut names: Vec<&str> = events.iter().map(|e| e["target"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!((status, names), (0, vec!["127.0.0.2", "::1", "a"]), "{events:?}");
+    for wrong in ["", "{}", "{\"host\":\"0.0.0.0\"}", "{\"host\":\"127.0.0.1\",\"timeout_ms\":0}", "127.0.0.1"] {
+        assert_eq!(with(wrong, &["-"]).status.code(), Some(64), "{wrong}");
+    }
+    assert_eq!(with("{\"host\":\"fe80::1%nosuchif\"}", &["-"]).status.code(), Some(69));
+    // Each has its own time: what waits for an hour does not keep the other.
+    let script = "printf '%s\\n' '{\"target\":\"b\",\"host\":\"10.9.0.9\",\"timeout_ms\":300}' \
+                  '{\"host\":\"10.9.0.8\",\"timeout_ms\":3600000}' | $P --every 1s --fall 1 --exit-style mon --fields event,target,up --for 2s -";
+    let output = in_namespace(script);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().any(|l| l == "probe\tb\tfalse"), "{text}");
+    assert!(!text.lines().any(|l| l.starts_with("probe\t10.9.0.8")), "{text}");
+    assert_eq!(text.lines().next(), Some("b 10.9.0.8"));
 }
 
 #[test]

@@ -209,8 +209,58 @@ fn streams_follow_a_service() {
     assert_eq!(events.last().unwrap()["is"], "down");
 }
 
+/// What could not be sent is no word about a service, and is known before anything is sent.
+#[test]
+fn interfaces() {
+    assert_eq!(verdict(&["--interface", "nosuch0", LONG], nobody()), untold("no-interface"));
+    assert_eq!(verdict(&["--interface", "lo", LONG], says(b"")), up());
+    let run = run("probe-tcp", &["--port", "25", LONG, "fe80::1%nosuch0"]);
+    assert_eq!(run.ends_with(75).event()["reason"], "no-interface");
+}
+
+/// What cannot be asked is said before anything is: the port would refuse.
+#[test]
+fn what_cannot_be_asked() {
+    let nobody = nobody().to_string();
+    let dir = std::env::temp_dir().join(format!("probe-tcp-unfit-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let missing = dir.join("no such file").display().to_string();
+    for (args, words) in [
+        (&["--service", "dns", "--request", "a b c"][..], "'a b c' is not NAME or NAME TYPE"),
+        (&["--service", "dns", "--request", "x NOTYPE"], "'NOTYPE' is no type"),
+        (&["--service", "radius"], "give --secret-file"),
+        (&["--service", "imap", "--user", "a\nb"], "the user holds the end of a line"),
+        (&["--service", "sip", "--request", "sip:a b"], "the request holds a blank"),
+        (&["--service", "smtp", "--user", "me"], "this service makes nothing of --user"),
+        (&["--receive", "x"], "this service makes nothing of --receive"),
+        (&["--service", "mysql", "--receive", "x"], "give that, too"),
+        (&["--service", "pop", "--user", "me", "--password-file", &missing], "No such file"),
+    ] {
+        let run = run("probe-tcp", &[args, &[LONG, &nobody]].concat());
+        assert!(run.failed("probe-tcp", 64, "usage").stderr.contains(words), "{run:#?}");
+    }
+    let run = run("probe-tcp", &["--service", "pop", "--password-file", &missing, &nobody]);
+    let hint = run.event()["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains(&format!("umask 077; cat >'{missing}'")), "{hint}");
+    let file = dir.join("lines");
+    for (line, words) in [
+        ("\"service\":\"dns\",\"request\":\"a b c\"", "is not NAME"),
+        ("\"service\":\"radius\",\"user\":\"me\"", "secret"),
+        ("\"service\":\"pop\",\"user\":\"a\",\"password\":\"b\\r\\nDELE 1\"", "the password holds the end of a line"),
+    ] {
+        std::fs::write(&file, format!("{{\"address\":\"{nobody}\",{line}}}\n")).unwrap();
+        let stdin = Stdio::from(std::fs::File::open(&file).unwrap());
+        let run = finish(command("probe-tcp").arg("-").stdin(stdin));
+        let said = &run.failed("probe-tcp", 64, "usage").stderr;
+        assert!(said.contains("line 1") && said.contains(words), "{run:#?}");
+    }
+    let _ = std::fs::remove_dir_all(dir);
+}
+
 #[test]
 fn wrong_words() {
+    let run = run("probe-tcp", &["--port", "25", "fe80::1%nosuch:"]);
+    assert!(run.failed("probe-tcp", 64, "usage").stderr.contains("[fe80::1%eth0]:25"), "{run:#?}");
     for args in [
         &["127.0.0.1"][..],
         &["127.0.0.1:0"],
@@ -219,8 +269,9 @@ fn wrong_words() {
         &["--service", "smtp", "--udp", "127.0.0.1"],
         &["--service", "smtp", "--send", "x", "127.0.0.1"],
         &["--password-file", "/nonexistent", "127.0.0.1:1"],
+        &["--timeout", "2d", "127.0.0.1:1"],
         &["-"],
     ] {
-        run("probe-tcp", args).failed("probe-tcp", 64, "usage");
+        support::run("probe-tcp", args).failed("probe-tcp", 64, "usage");
     }
 }

@@ -1,4 +1,4 @@
-//! The probes against real servers: what they say of each that is well, cut off in silence, frozen, and killed.
+//! The probes against real servers: what they say of each that is well, cut off in silence, frozen, stopped, and killed.
 //!
 //! Each server runs in a host of its own (a network namespace), on the ports that it always has, from a folder of the
 //! test's own. Verdicts against servers of the tests' own making are in probe_http.rs, probe_ftp.rs and probe_tcp.rs.
@@ -95,10 +95,17 @@ fn states(mut service: Service, ways: &[Asked]) {
     silent(&service, 1, "frozen");
     service.thaw();
     well(&service, "thawed");
-    service.kill();
+    let refused = |service: &Service, when: &str| {
+        for way in ways {
+            assert_eq!(service.verdict(&way.probe, "30s"), down("refused"), "{when}: {:?}", way.probe);
+        }
+    };
+    service.restart(|service| refused(service, "stopped"));
     for way in ways {
-        assert_eq!(service.verdict(&way.probe, "30s"), down("refused"), "killed: {:?}", way.probe);
+        service.await_up(&way.probe);
     }
+    service.kill();
+    refused(&service, "killed");
 }
 
 #[test]
@@ -191,17 +198,51 @@ fn dovecot() {
 }
 
 #[test]
+fn exim() {
+    let prepare = |dir: &Path| {
+        let d = dir.display();
+        // It takes no mail from anybody, and writes nowhere else.
+        let text = format!(
+            "primary_hostname = mail\nspool_directory = {d}/spool\nlog_file_path = {d}/log-%s\npid_file_path = {d}/pid\n\
+             local_interfaces = 0.0.0.0\ndaemon_smtp_ports = 25 : 587\nhost_lookup =\nrfc1413_query_timeout = 0s\n\
+             tls_advertise_hosts =\nkeep_environment =\nacl_smtp_rcpt = deny\n"
+        );
+        write(dir, "conf", &text);
+        // It becomes a user of its own.
+        fs::create_dir(dir.join("spool")).unwrap();
+        fs::set_permissions(dir, Permissions::from_mode(0o777)).unwrap();
+        fs::set_permissions(dir.join("spool"), Permissions::from_mode(0o777)).unwrap();
+    };
+    let service = Service::start("exim", prepare, "exec exim4 -bdf -C $DIR/conf");
+    let talk = [
+        "probe-tcp",
+        "--expect",
+        "^220 ",
+        "--send",
+        "EHLO probe\\r\\n",
+        "--expect",
+        "(?m)^250 ",
+        &format!("{SERVER}:25"),
+    ];
+    let ways = [
+        asked(&["probe-tcp", "--service", "smtp", SERVER]),
+        asked(&["probe-tcp", "--service", "submission", SERVER]),
+        asked(&talk),
+    ];
+    states(service, &ways);
+}
+
+#[test]
 fn mariadb() {
     let prepare = |dir: &Path| {
         // A statement a line.
-        let grants = "create user u@'%' identified by 'open sesame';\ncreate database d;\ncreate table d.t(s text);\n\
-                      insert into d.t values('alpha');\ngrant select on d.* to u@'%';\n";
+        let grants = "create or replace user u@'%' identified by 'open sesame';\ncreate or replace database d;\n\
+                      create table d.t(s text);\ninsert into d.t values('alpha');\ngrant select on d.* to u@'%';\n";
         write(dir, "grants", grants);
         write(dir, "secret", "open sesame\n");
     };
-    let line =
-        "mariadb-install-db --no-defaults --user=root --datadir=$DIR/data --auth-root-authentication-method=normal \
-                --skip-test-db >&2
+    let line = "[ -d $DIR/data ] || mariadb-install-db --no-defaults --user=root --datadir=$DIR/data \
+                --auth-root-authentication-method=normal --skip-test-db >&2
                 exec mariadbd --no-defaults --user=root --datadir=$DIR/data --bind-address=0.0.0.0 --socket=$DIR/sock \
                 --pid-file=$DIR/pid --init-file=$DIR/grants --skip-name-resolve";
     let service = Service::start("mariadb", prepare, line);
@@ -231,8 +272,10 @@ fn postgresql() {
     };
     let line = format!(
         "as=\"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups\"
-         $as {0}/initdb -D $DIR/own/data -A scram-sha-256 --pwfile=$DIR/password -U u --locale=C -N >&2
-         echo 'host all all 0.0.0.0/0 scram-sha-256' >>$DIR/own/data/pg_hba.conf
+         if [ ! -d $DIR/own/data ]; then
+             $as {0}/initdb -D $DIR/own/data -A scram-sha-256 --pwfile=$DIR/password -U u --locale=C -N >&2
+             echo 'host all all 0.0.0.0/0 scram-sha-256' >>$DIR/own/data/pg_hba.conf
+         fi
          exec $as {0}/postgres -D $DIR/own/data -h 0.0.0.0 -k $DIR/own -F",
         postgres().display()
     );

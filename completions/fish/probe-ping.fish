@@ -1,6 +1,6 @@
-complete -c probe-ping -l timeout -d 'The longest that one probe takes, name look-up included' -r
-complete -c probe-ping -l interface -d 'Send and receive through this interface alone' -r
 complete -c probe-ping -l size -d 'Bytes of payload in an echo, 16 to 65507' -r
+complete -c probe-ping -l interface -d 'Leave by this interface; without a carrier on it nothing can be told' -r
+complete -c probe-ping -l timeout -d 'The longest that one probe may take, from the look-up of the name to its end' -r
 complete -c probe-ping -l every -d 'Probe again and again, this often; with --until or --for the default is 1s' -r
 complete -c probe-ping -l fall -d 'Noes in a row that make a target down [default: 3 with --every, else 1]' -r
 complete -c probe-ping -l rise -d 'Yeses in a row that make a target up [default: 2 with --every, else 1]' -r

@@ -26,7 +26,7 @@ complete -c probe-tcp -l password-file -d 'The file whose first line is the pass
 complete -c probe-tcp -l database -d 'The database to log in to' -r
 complete -c probe-tcp -l secret-file -d 'The file whose first line is the secret of a RADIUS server' -r -F
 complete -c probe-tcp -l interface -d 'Leave by this interface; without a carrier on it nothing can be told' -r
-complete -c probe-tcp -l timeout -d 'The longest that one probe may take, name look-up included' -r
+complete -c probe-tcp -l timeout -d 'The longest that one probe may take, from the look-up of the name to its end' -r
 complete -c probe-tcp -l every -d 'Probe again and again, this often; with --until or --for the default is 1s' -r
 complete -c probe-tcp -l fall -d 'Noes in a row that make a target down [default: 3 with --every, else 1]' -r
 complete -c probe-tcp -l rise -d 'Yeses in a row that make a target up [default: 2 with --every, else 1]' -r

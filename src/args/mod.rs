@@ -23,6 +23,7 @@ pub mod probe_ftp;
 pub mod probe_http;
 pub mod probe_ping;
 pub mod probe_tcp;
+pub mod probing;
 pub mod run_resource;
 pub mod vip_drop;
 pub mod vip_take;

@@ -7,7 +7,8 @@ use clap::{Parser, ValueEnum};
 
 use super::cadence::Cadence;
 use super::manual::Manual;
-use crate::cli::{OutputArgs, Tool, duration};
+use super::probing::timeout;
+use crate::cli::{OutputArgs, Tool};
 
 /// Run check commands, and judge by their exit statuses
 #[derive(Parser, Clone, Debug)]
@@ -45,14 +46,6 @@ pub struct Stdin;
 
 fn stdin(text: &str) -> Result<Stdin, String> {
     if text == "-" { Ok(Stdin) } else { Err(format!("a command stands behind --, as in: probe-exec -- {text}")) }
-}
-
-/// Longer than any check; what is longer is a slip.
-pub const LONGEST: Duration = Duration::from_secs(86_400);
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    let timeout = duration::parse_positive(text).map_err(|e| e.to_string())?;
-    if timeout <= LONGEST { Ok(timeout) } else { Err("a time-out is a day at most".to_owned()) }
 }
 
 /// Whose exit statuses a check has.

@@ -1,23 +1,25 @@
 //! `probe-ftp`: does this FTP server greet, let in and hand over?
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Parser;
 use regex::bytes::Regex;
 
-use super::cadence::Cadence;
 use super::manual::Manual;
-use super::probe_http::{resolve, timeout};
+use super::probe_http::resolve;
+use super::probing::{Hosts, Probing, Trust};
 use crate::cli::{OutputArgs, Tool};
 
 /// Tell whether FTP servers greet, let in and hand over
 #[derive(Parser, Clone, Debug)]
-#[command(name = "probe-ftp", version)]
+#[command(name = "probe-ftp", version, mut_arg("timeout", |a| a.default_value("5s")))]
 pub struct ProbeFtp {
-    /// What to probe: ftp:// or ftps://, any number of them at once; - reads JSON lines from stdin
+    /// What to probe: ftp:// or ftps://, or a bare host; any number of them at once; - reads JSON lines from stdin
     #[arg(value_name = "URL", required = true)]
     pub urls: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub hosts: Hosts,
     /// Read the folder or the file that the path names, too
     #[arg(long)]
     pub read: bool,
@@ -33,31 +35,19 @@ pub struct ProbeFtp {
     /// Use this address for a name and port in place of looking it up; may be repeated
     #[arg(long, value_name = "HOST:PORT:ADDR", value_parser = resolve)]
     pub resolve: Vec<String>,
-    /// Leave by this interface; without a carrier on it nothing can be told
-    #[arg(long, value_name = "IF")]
-    pub interface: Option<String>,
-    /// Trust the authorities in this file of PEM certificates, in place of the system's
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    pub cacert: Option<PathBuf>,
-    /// Take any certificate
-    #[arg(long)]
-    pub insecure: bool,
-    /// The longest that one probe may take, from the look-up of the name to the end of the file
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = timeout)]
-    pub timeout: Duration,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub cadence: Cadence,
+    pub trust: Trust,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub output: OutputArgs,
+    pub probing: Probing,
 }
 
 impl Tool for ProbeFtp {
     const NAME: &'static str = "probe-ftp";
     const MONITORS: bool = true;
     fn output(&self) -> &OutputArgs {
-        &self.output
+        &self.probing.output
     }
 }
 
@@ -67,6 +57,7 @@ pub const MANUAL: Manual = Manual {
         "A server is up when it greets and lets in whom the URL or --user names, or anonymous. A server that refuses anonymous \
          works as well: it is up. With --read it has to hand over the folder (a path that ends with /) or the file, with --body \
          something has to occur in that.",
+        "A target without ftp:// or ftps:// is a bare host, or HOST:PORT, as with probe-http(1).",
         "A target on stdin is a JSON object a line: url (the only one that has to be there), target (its name in events), user, \
          password, read, body, resolve (a list), timeout_ms. What it leaves out is as the flags say; all lines are read before the \
          first probe.",
@@ -86,7 +77,7 @@ pub const MANUAL: Manual = Manual {
         ("probe-ftp --human ftp://192.0.2.10/", "Does it greet, and let in?"),
         ("probe-ftp --body README ftp://192.0.2.10/pub/", "Does its folder list what it has to hold?"),
         ("probe-ftp --user check --password-file /etc/takeover/ftp ftp://192.0.2.10/", "Log in by name."),
-        ("probe-ftp --exit-style mon ftp://files1/ ftp://files2/", "Serve as a monitor of mon."),
+        ("probe-ftp --exit-style mon files1 files2", "Serve as a monitor of mon, which gives bare hosts."),
     ],
     see_also: &["probe-http(1)", "probe-tcp(1)", "ha-events(7)", "takeover(7)"],
 };

@@ -1,24 +1,25 @@
 //! `probe-http`: is this HTTP(S) service healthy?
 
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Parser;
 use regex::bytes::Regex;
 
-use super::cadence::Cadence;
 use super::manual::Manual;
-use crate::cli::{OutputArgs, Tool, duration};
+use super::probing::{Hosts, Probing, Trust};
+use crate::cli::{OutputArgs, Tool};
 use crate::probe::http::Statuses;
 
 /// Tell whether HTTP and HTTPS services are healthy
 #[derive(Parser, Clone, Debug)]
 #[command(name = "probe-http", version)]
 pub struct ProbeHttp {
-    /// What to probe: http:// or https://, any number of them at once; - reads JSON lines from stdin
+    /// What to probe: http:// or https://, or a bare host; any number of them at once; - reads JSON lines from stdin
     #[arg(value_name = "URL", required = true)]
     pub urls: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub hosts: Hosts,
     /// Statuses that are healthy: single ones and ranges, separated by commas
     #[arg(long, value_name = "STATUS,LOW-HIGH", default_value = "200-399")]
     pub expect: Statuses,
@@ -34,42 +35,20 @@ pub struct ProbeHttp {
     /// Use this address for a name and port in place of looking it up; may be repeated
     #[arg(long, value_name = "HOST:PORT:ADDR", value_parser = resolve)]
     pub resolve: Vec<String>,
-    /// Leave by this interface; without a carrier on it nothing can be told
-    #[arg(long, value_name = "IF")]
-    pub interface: Option<String>,
-    /// Trust the authorities in this file of PEM certificates, in place of the system's
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    pub cacert: Option<PathBuf>,
-    /// Take any certificate
-    #[arg(long)]
-    pub insecure: bool,
-    /// The longest that one probe may take, from the look-up of the name to the end of the body
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = timeout)]
-    pub timeout: Duration,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub cadence: Cadence,
+    pub trust: Trust,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub output: OutputArgs,
+    pub probing: Probing,
 }
 
 impl Tool for ProbeHttp {
     const NAME: &'static str = "probe-http";
     const MONITORS: bool = true;
     fn output(&self) -> &OutputArgs {
-        &self.output
+        &self.probing.output
     }
-}
-
-pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
-    within(duration::parse_positive(text).map_err(|e| e.to_string())?)
-}
-
-/// What a time-out may be.
-pub(crate) fn within(timeout: Duration) -> Result<Duration, String> {
-    let range = Duration::from_millis(1)..=Duration::from_secs(86_400);
-    if range.contains(&timeout) { Ok(timeout) } else { Err("a time-out lies between 1ms and 1d".to_owned()) }
 }
 
 /// A word as HTTP calls it: what methods and names of headers are made of.
@@ -124,6 +103,8 @@ pub const MANUAL: Manual = Manual {
         "Each URL is asked over a new connection, all of them in parallel, and each result is one event: up true, false \
          or null, with the reason, the status and the time that each phase took. Redirections are not followed: a 301 is \
          a healthy answer by default. Neither a proxy nor .netrc nor a remembered address is used.",
+        "A target without http:// or https:// is a bare host, or HOST:PORT, and asked for --path at --port, with --tls as \
+         https. In events and in the summary for mon it is called as it was given.",
         "A target on stdin is a JSON object a line: url (the only one that has to be there), target (its name in events), method, \
          headers (a list), body, expect, resolve (a list), timeout_ms. What it leaves out is as the flags say; all lines are read \
          before the first probe.",
@@ -163,7 +144,7 @@ pub const MANUAL: Manual = Manual {
             "probe-http --resolve www.example.org:443:192.0.2.10 --body 'Welcome' https://www.example.org/",
             "Ask one machine for a name without asking the name server.",
         ),
-        ("probe-http --exit-style mon http://web1/ http://web2/", "Serve as a monitor of mon."),
+        ("probe-http --exit-style mon --path /health web1 web2", "Serve as a monitor of mon, which gives bare hosts."),
     ],
     see_also: &["probe-ping(1)", "vip-take(8)", "standby-watch(8)", "ha-events(7)", "takeover(7)"],
 };
@@ -201,9 +182,10 @@ mod tests {
 
     #[test]
     fn methods_and_time_outs() {
+        use super::super::probing::timeout;
         assert_eq!(method("head").as_deref(), Ok("HEAD"));
         assert!(method("GET /").is_err() && method("").is_err());
         assert!(timeout("0").is_err() && timeout("2d").is_err() && timeout("10us").is_err());
-        assert_eq!(timeout("1500ms"), Ok(Duration::from_millis(1500)));
+        assert_eq!(timeout("1500ms"), Ok(std::time::Duration::from_millis(1500)));
     }
 }

@@ -1,42 +1,31 @@
 //! `probe-ping`: which of these hosts answer ICMP echo?
 
-use std::time::Duration;
-
 use clap::Parser;
 
-use super::cadence::Cadence;
 use super::manual::Manual;
-use crate::cli::{OutputArgs, Tool, duration};
+use super::probing::Probing;
+use crate::cli::{OutputArgs, Tool};
 
 /// Find out which hosts answer ICMP echo, many at once
 #[derive(Parser, Clone, Debug)]
 #[command(name = "probe-ping", version)]
 pub struct ProbePing {
-    /// Names or addresses, such as 192.0.2.1, db.example or fe80::1%eth0
+    /// Names or addresses, such as 192.0.2.1, db.example or fe80::1%eth0; - reads JSON lines from stdin
     #[arg(value_name = "HOST", required = true)]
     pub hosts: Vec<String>,
-    /// The longest that one probe takes, name look-up included
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration::parse_positive)]
-    pub timeout: Duration,
-    /// Send and receive through this interface alone
-    #[arg(long, value_name = "IF")]
-    pub interface: Option<String>,
     /// Bytes of payload in an echo, 16 to 65507
     #[arg(long, value_name = "BYTES", default_value = "56", value_parser = clap::value_parser!(u16).range(16..=65507))]
     pub size: u16,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub cadence: Cadence,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub output: OutputArgs,
+    pub probing: Probing,
 }
 
 impl Tool for ProbePing {
     const NAME: &'static str = "probe-ping";
     const MONITORS: bool = true;
     fn output(&self) -> &OutputArgs {
-        &self.output
+        &self.probing.output
     }
 }
 
@@ -45,6 +34,8 @@ pub const MANUAL: Manual = Manual {
     details: &[
         "One probe sends up to three echoes to a host, 200 ms apart or a quarter of --timeout where that is shorter. The \
          first answer ends it. All hosts are probed at once, with one socket for IPv4 and one for IPv6.",
+        "A target on stdin is a JSON object a line: host (the only one that has to be there), target (its name in events), \
+         timeout_ms. What it leaves out is as the flags say; all lines are read before the first probe.",
         "A host is down when the time runs out without an answer, or when the kernel or a router says that the host is \
          unreachable. It cannot be told where the fault may be ours or somebody else's: the name does not resolve in \
          time, there is no route, a firewall forbids it, the interface is missing or has no carrier, a router knows no way \
@@ -69,6 +60,7 @@ pub const MANUAL: Manual = Manual {
             "probe-ping --every 1s --fields event,target,is 192.0.2.1 | while read -r event host is; do …; done",
             "Follow a host from a shell script.",
         ),
+        ("echo '{\"target\":\"gateway\",\"host\":\"192.0.2.1\"}' | probe-ping -", "Targets from another command."),
         ("probe-ping --until down --every 200ms --for 1m 192.0.2.7", "Wait for a host to go."),
         (
             "probe-ping --exit-style mon 192.0.2.7 192.0.2.8",

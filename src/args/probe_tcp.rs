@@ -1,18 +1,16 @@
 //! `probe-tcp`: does this port accept, and greet as expected?
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Parser};
 use regex::bytes::Regex;
 
-use super::cadence::Cadence;
 use super::manual::Manual;
-use crate::cli::{OutputArgs, Tool, duration};
+use super::probing::{Probing, Trust};
+use crate::cli::{OutputArgs, Tool};
 use crate::probe::tcp::dialogue::Step;
 use crate::probe::tcp::service::Service;
-use crate::probe::tcp::target::LONGEST;
 
 /// Tell whether TCP and UDP services accept, greet and answer
 #[derive(Parser, Clone, Debug)]
@@ -39,12 +37,9 @@ pub struct ProbeTcp {
     /// The name that the certificate has to be for [default: the host]
     #[arg(long, value_name = "NAME")]
     pub server_name: Option<String>,
-    /// Trust the authorities in this file of PEM certificates, in place of the system's
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    pub cacert: Option<PathBuf>,
-    /// Take any certificate
-    #[arg(long)]
-    pub insecure: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub trust: Trust,
     /// What to ask a service for: a name, a query
     #[arg(long, value_name = "TEXT")]
     pub request: Option<String>,
@@ -63,31 +58,17 @@ pub struct ProbeTcp {
     /// The file whose first line is the secret of a RADIUS server
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
-    /// Leave by this interface; without a carrier on it nothing can be told
-    #[arg(long, value_name = "IF")]
-    pub interface: Option<String>,
-    /// The longest that one probe may take, name look-up included
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = timeout)]
-    pub timeout: Duration,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub cadence: Cadence,
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub output: OutputArgs,
+    pub probing: Probing,
 }
 
 impl Tool for ProbeTcp {
     const NAME: &'static str = "probe-tcp";
     const MONITORS: bool = true;
     fn output(&self) -> &OutputArgs {
-        &self.output
+        &self.probing.output
     }
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    let timeout = duration::parse_positive(text).map_err(|e| e.to_string())?;
-    if timeout <= LONGEST { Ok(timeout) } else { Err("a time-out is a day at most".to_owned()) }
 }
 
 /// `--expect` and `--send`, in the order in which they stand.

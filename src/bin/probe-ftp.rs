@@ -4,7 +4,6 @@ mod on_libcurl;
 
 use std::process::ExitCode;
 
-use on_libcurl::Shared;
 use takeover::args::probe_ftp::ProbeFtp;
 use takeover::cli;
 use takeover::cli::exit::Answer;
@@ -24,12 +23,11 @@ fn run(args: ProbeFtp, output: &mut Output) -> anyhow::Result<Answer> {
         headers: Vec::new(),
         resolve: args.resolve,
         login: args.user.map(|user| (user, password.unwrap_or_default())),
+        hosts: args.hosts,
         body: args.body,
-        timeout: args.timeout,
+        timeout: args.probing.timeout,
     };
     let targets =
         on_libcurl::targets(&args.urls, &check, "as in: echo '{\"url\":\"ftp://192.0.2.1/\"}' | probe-ftp -")?;
-    let (interface, cacert) = (args.interface.as_deref(), args.cacert.as_deref());
-    let shared = Shared { cadence: &args.cadence, interface, cacert, insecure: args.insecure };
-    on_libcurl::run(&targets, &shared, output)
+    on_libcurl::run(&targets, &args.probing, &args.trust, output)
 }

@@ -168,11 +168,17 @@ impl ConfigError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { error, .. } => match error.kind() {
+            Self::Unreadable { path, error } => match error.kind() {
                 io::ErrorKind::PermissionDenied => {
                     Some("run it as root, or as the user that the file belongs to".into())
                 }
-                io::ErrorKind::NotFound => Some(format!("--ha-d names the folder; without it, {DEFAULT_DIR}")),
+                // The two that are looked for in a folder; every other is named by whoever calls.
+                io::ErrorKind::NotFound if path.ends_with("ha.cf") || path.ends_with("haresources") => {
+                    Some(format!("--ha-d names the folder; without it, {DEFAULT_DIR}"))
+                }
+                io::ErrorKind::NotFound => {
+                    Some("check the path: without a / before it it begins in the current folder".into())
+                }
                 _ => None,
             },
             Self::NoKeys(path) => Some(format!(
@@ -244,6 +250,19 @@ mod tests {
 
     fn problem(line: u32, severity: Severity) -> Problem {
         Problem { file: "f".into(), line: Some(line), what: format!("w{line}"), hint: format!("h{line}"), severity }
+    }
+
+    /// The folder is named only where a file is looked for in one.
+    #[test]
+    fn a_missing_file_has_a_hint_of_its_own() {
+        let hint = |path: &str| {
+            let error = io::Error::from(io::ErrorKind::NotFound);
+            ConfigError::Unreadable { path: path.into(), error }.hint().unwrap_or_default()
+        };
+        assert!(hint("/etc/ha.d/ha.cf").contains("--ha-d") && hint("x/haresources").contains("--ha-d"));
+        for named in ["/etc/mon/mon.cf", "ldirectord.cf", "not-ha.cf"] {
+            assert!(hint(named).starts_with("check the path"), "{named}");
+        }
     }
 
     #[test]

@@ -29,7 +29,18 @@ const LINKS: u32 = 40;
 /// # Errors
 /// As a mistake in the call: it cannot be read, or others can.
 pub fn password(path: &Path) -> Result<String, Failure> {
-    let bytes = read_secret(path).map_err(|e| Failure::usage(e.to_string(), "the file is yours alone: mode 600"))?;
+    let hint = |e: &ConfigError| match e {
+        ConfigError::Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound => {
+            format!(
+                "write it into that file, on its first line, where nobody else reads: umask 077; cat >{}",
+                shell_word(path)
+            )
+        }
+        other => {
+            other.hint().unwrap_or_else(|| "it stands on the first line of an ordinary file, yours alone".to_owned())
+        }
+    };
+    let bytes = read_secret(path).map_err(|e| Failure::usage(e.to_string(), hint(&e)))?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }

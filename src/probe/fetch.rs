@@ -6,10 +6,12 @@ use regex::bytes::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::lookup::HostError;
 use super::transfer::{BODY_KEPT, Outcome};
 use super::url::{self, UrlError};
-use super::{Judgement, ftp, http};
+use super::{Judgement, ftp, http, timeout_ms};
 use crate::args::probe_http;
+use crate::args::probing::Hosts;
 
 /// One URL and what is expected of it.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Check {
     pub resolve: Vec<String>,
     /// Whom to log in, and with what, where the URL does not say it.
     pub login: Option<(String, String)>,
+    /// What a target stands for that is no URL.
+    pub hosts: Hosts,
     /// What has to occur in what is read.
     pub body: Option<Regex>,
     /// The longest that one probe may take.
@@ -59,6 +63,9 @@ pub enum TargetError {
     /// The URL.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// The bare host.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// A field of a line.
     #[error("the field '{field}' {why}")]
     Field {
@@ -77,6 +84,7 @@ impl TargetError {
     pub fn hint(&self) -> String {
         match self {
             Self::Url(e) => e.hint(),
+            Self::Host(_) => "give a URL, or a bare host such as web1, 192.0.2.1 or fe80::1%eth0".to_owned(),
             Self::Field { .. } | Self::Line(_) => "the manual page lists the fields of a target on stdin".to_owned(),
         }
     }
@@ -95,13 +103,22 @@ impl Check {
         if self.body.is_some() { BODY_KEPT } else { 0 }
     }
 
-    /// The target that a URL means.
+    /// The target that a URL means, or a bare host.
     ///
     /// # Errors
     /// Where it means none.
     pub fn target(&self, text: &str) -> Result<Target, TargetError> {
-        url::check(text, self.schemes())?;
-        Ok(Target { name: text.to_owned(), url: text.to_owned(), check: self.clone() })
+        let [plain, secure] = self.schemes();
+        let Hosts { port, path, tls } = &self.hosts;
+        let url = match url::is_bare(text) {
+            true => {
+                let scheme = if *tls { secure } else { plain };
+                url::of_host(text, scheme, *port, path.as_deref().unwrap_or_default())?
+            }
+            false => text.to_owned(),
+        };
+        url::check(&url, [plain, secure])?;
+        Ok(Target { name: text.to_owned(), url, check: self.clone() })
     }
 }
 
@@ -168,8 +185,7 @@ pub fn from_line(object: &Value, defaults: &Check) -> Result<Target, TargetError
         check.login = Some((user, line.password.unwrap_or_default()));
     }
     if let Some(ms) = line.timeout_ms {
-        let timeout = Duration::try_from_secs_f64(ms / 1e3).map_err(|e| field("timeout_ms")(e.to_string()))?;
-        check.timeout = probe_http::within(timeout).map_err(field("timeout_ms"))?;
+        check.timeout = timeout_ms(ms).map_err(field("timeout_ms"))?;
     }
     // What was asked to match has to be read.
     if let (Expected::Ftp { read }, Some(_)) = (&mut check.expected, &check.body) {
@@ -191,6 +207,7 @@ mod tests {
             headers: vec!["A: b".into()],
             resolve: vec![],
             login: None,
+            hosts: Hosts::default(),
             body: None,
             timeout: Duration::from_secs(2),
         }

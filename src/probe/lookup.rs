@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use nix::libc;
 use nix::net::if_::if_nametoindex;
 
 /// A host as it was given.
@@ -33,6 +34,9 @@ pub enum HostError {
     /// A zone without a reason, or none of a name.
     #[error("'{0}' has a zone, which only an IPv6 address can have, as in fe80::1%eth0")]
     Zone(String),
+    /// A zone that cannot be an interface.
+    #[error("'{0}' has a zone that no interface can be called, as eth0 is in fe80::1%eth0")]
+    ZoneName(String),
     /// Colons, but no IPv6 address.
     #[error("'{0}' is not an IPv6 address, and no name has a colon")]
     NotIpv6(String),
@@ -60,6 +64,7 @@ impl std::str::FromStr for Host {
         }
         let (ip, zone) = match text.split_once('%') {
             Some((ip, zone)) => match ip.parse::<Ipv6Addr>() {
+                Ok(_) if !zone.is_empty() && !is_zone(zone) => return Err(HostError::ZoneName(text.to_owned())),
                 Ok(ip) if !zone.is_empty() => (Some(ip.into()), Some(zone.to_owned())),
                 _ => return Err(HostError::Zone(text.to_owned())),
             },
@@ -73,6 +78,24 @@ impl std::str::FromStr for Host {
             None if text.contains(':') => Err(HostError::NotIpv6(text.to_owned())),
             None => Ok(Self::Name(text.to_owned())),
         }
+    }
+}
+
+/// Whether an interface, or its number, can be called that: what the kernel takes for a name.
+pub fn is_zone(text: &str) -> bool {
+    let graphic = text.bytes().all(|b| !b.is_ascii_whitespace() && !b.is_ascii_control() && !b"/:%]".contains(&b));
+    graphic && (1..libc::IFNAMSIZ).contains(&text.len())
+}
+
+/// The host and the port of HOST, HOST:PORT, \[IPV6\]:PORT or a bare IPv6 address; `None` where a bracket lacks its partner.
+pub fn split_port(word: &str) -> Option<(&str, Option<&str>)> {
+    match word.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']')? {
+            (host, "") => Some((host, None)),
+            (host, after) => Some((host, Some(after.strip_prefix(':')?))),
+        },
+        None if word.matches(':').count() == 1 => word.split_once(':').map(|(host, port)| (host, Some(port))),
+        None => Some((word, None)),
     }
 }
 
@@ -193,7 +216,21 @@ mod tests {
         assert_eq!("::ffff:10.0.0.1".parse(), literal("10.0.0.1", None));
         assert_eq!("fe80::1%eth0".parse(), literal("fe80::1", Some("eth0")));
         assert_eq!("db.example".parse(), Ok(Host::Name("db.example".into())));
-        for bad in ["", "fe80::1%", "10.0.0.1%eth0", "db%eth0", "::zz", "0.0.0.0", "::", "224.0.0.1", "ff02::1%lo"] {
+        for bad in [
+            "",
+            "fe80::1%",
+            "fe80::1%eth0:",
+            "fe80::1%eth0:25",
+            "fe80::1%no/such",
+            "fe80::1%sixteen.letters.",
+            "10.0.0.1%eth0",
+            "db%eth0",
+            "::zz",
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "ff02::1%lo",
+        ] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");
         }
     }

@@ -19,8 +19,31 @@ pub mod trust;
 pub mod url;
 pub mod watch;
 
+use std::time::Duration;
+
 use crate::cli::event::Event;
 use crate::cli::exit::Fault;
+
+/// The longest time-out; what is longer is a slip.
+pub const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// What a time-out may be.
+///
+/// # Errors
+/// Words for whoever gave it.
+pub fn within(timeout: Duration) -> Result<Duration, String> {
+    let good = (Duration::from_millis(1)..=LONGEST).contains(&timeout);
+    if good { Ok(timeout) } else { Err("a time-out lies between 1ms and 1d".to_owned()) }
+}
+
+/// A time-out as a line of stdin has it, in milliseconds.
+///
+/// # Errors
+/// What follows the name of the field.
+pub fn timeout_ms(ms: f64) -> Result<Duration, String> {
+    let timeout = Duration::try_from_secs_f64(ms / 1e3).ok().and_then(|timeout| within(timeout).ok());
+    timeout.ok_or_else(|| "lies between 1 and 86400000".to_owned())
+}
 
 /// What one probe of one target came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use regex::bytes::Regex;
 
-use super::connection::{self, ours};
+use super::connection::{self, Phases, ours};
 use super::{Judgement, Verdict};
 use crate::cli::duration;
 use crate::cli::event::Event;
@@ -93,14 +93,7 @@ pub fn judge(outcome: &Outcome, own: impl FnOnce(&Outcome) -> Option<Judgement>)
     // A peer that gives up on us while we stand still closes or resets just like one that dies.
     let hangs_on_time = judgement.reason.starts_with("timeout-")
         || ["reset", "empty-reply", "cut-off", "tls"].contains(&judgement.reason);
-    if judgement.verdict == Verdict::Down && hangs_on_time && outcome.late > outcome.timeout / 2 {
-        let late = duration::words(outcome.late);
-        return Judgement::cannot_tell(
-            "stalled",
-            format!("this machine itself stood still for {late} during the probe: its load, not the target"),
-        );
-    }
-    judgement
+    connection::unless_stalled(judgement, hangs_on_time, outcome.late, outcome.timeout)
 }
 
 fn by_code(outcome: &Outcome) -> Judgement {
@@ -248,10 +241,9 @@ pub fn unknown(outcome: &Outcome) -> Judgement {
 
 /// The event for one result.
 pub fn event(target: &str, judgement: &Judgement, outcome: &Outcome) -> Event {
-    let from = |start: Option<Duration>, end: Option<Duration>| Some(end?.saturating_sub(start?));
-    let connect = from(outcome.lookup, outcome.connected);
-    let tls = from(outcome.connected, outcome.secured);
-    let first_byte = from(outcome.secured.or(outcome.connected), outcome.first_byte);
+    let Outcome { address, lookup, connected, secured, first_byte, total, .. } = *outcome;
+    let phases = Phases { address, lookup, connected, secured, first_byte, total };
+    let [connect, tls, first_byte] = phases.parts();
     let mut words = match (judgement.verdict, outcome.status) {
         (Verdict::Up, status) => {
             let mut phases = String::new();
@@ -270,12 +262,6 @@ pub fn event(target: &str, judgement: &Judgement, outcome: &Outcome) -> Event {
         (Verdict::CannotTell, _) => format!("cannot tell: {}", judgement.cause),
     };
     words.insert_str(0, &format!("{target} "));
-    judgement
-        .describe(Event::new("probe", words).with("target", target).with("status", outcome.status))
-        .shown("address", outcome.address)
-        .ms("lookup_ms", outcome.lookup)
-        .ms("connect_ms", connect)
-        .ms("tls_ms", tls)
-        .ms("first_byte_ms", first_byte)
-        .ms("total_ms", outcome.total)
+    let event = Event::new("probe", words).with("target", target).with("status", outcome.status);
+    phases.describe(judgement.describe(event))
 }

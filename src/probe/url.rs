@@ -1,6 +1,8 @@
 //! URLs as they are given: what is wrong with one is said before anything is sent anywhere. Pure.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::lookup::{Host, HostError, is_zone, split_port};
 
 /// Why a text cannot be probed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -85,8 +87,11 @@ pub fn check(url: &str, schemes: [&'static str; 2]) -> Result<(), UrlError> {
         let (inside, port) = literal.split_once(']').ok_or_else(|| bad("the bracket is not closed"))?;
         let (address, zone) = inside.split_once('%').map_or((inside, None), |(a, z)| (a, Some(z)));
         let zone = zone.map(|z| z.strip_prefix("25").filter(|z| !z.is_empty()).unwrap_or(z));
-        if address.parse::<Ipv6Addr>().is_err() || zone.is_some_and(str::is_empty) {
+        if address.parse::<Ipv6Addr>().is_err() {
             return Err(bad("what stands between the brackets is no IPv6 address"));
+        }
+        if zone.is_some_and(|zone| !is_zone(zone)) {
+            return Err(bad("no interface is called like its zone"));
         }
         port
     } else {
@@ -115,6 +120,28 @@ pub fn check(url: &str, schemes: [&'static str; 2]) -> Result<(), UrlError> {
         }
         _ => Err(UrlError::Port(whole())),
     }
+}
+
+/// The URL of a bare host, HOST or HOST:PORT, in the place of which no URL was given; still to be checked.
+///
+/// # Errors
+/// It is no host.
+pub fn of_host(word: &str, scheme: &str, port: Option<u16>, path: &str) -> Result<String, HostError> {
+    let (host, own) = split_port(word).ok_or_else(|| HostError::NotIpv6(word.to_owned()))?;
+    let host = match host.parse()? {
+        Host::Name(name) => name,
+        Host::Literal { ip: IpAddr::V6(ip), zone: Some(zone) } => format!("[{ip}%25{zone}]"),
+        Host::Literal { ip: IpAddr::V6(ip), zone: None } => format!("[{ip}]"),
+        Host::Literal { ip, .. } => ip.to_string(),
+    };
+    let port = own.map(str::to_owned).or_else(|| port.map(|port| port.to_string()));
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    Ok(format!("{scheme}://{host}{port}/{}", path.strip_prefix('/').unwrap_or(path)))
+}
+
+/// Whether a word is a bare host, or meant as one.
+pub fn is_bare(word: &str) -> bool {
+    !word.contains(['/', '?', '#', '@'])
 }
 
 /// Whether a URL says whom to log in.
@@ -157,6 +184,31 @@ mod tests {
     }
 
     #[test]
+    fn bare_hosts() {
+        let of = |word: &str| of_host(word, "http", Some(81), "/a?b").map_err(|e| e.to_string());
+        for (word, url) in [
+            ("web1", "http://web1:81/a?b"),
+            ("web1:82", "http://web1:82/a?b"),
+            ("192.0.2.1", "http://192.0.2.1:81/a?b"),
+            ("2001:db8::1", "http://[2001:db8::1]:81/a?b"),
+            ("[2001:db8::1]:82", "http://[2001:db8::1]:82/a?b"),
+            ("fe80::1%eth0", "http://[fe80::1%25eth0]:81/a?b"),
+        ] {
+            assert_eq!(of(word).as_deref(), Ok(url));
+            assert_eq!(check_http(url), Ok(()));
+        }
+        assert_eq!(of_host("web1", "ftps", None, "").as_deref(), Ok("ftps://web1/"));
+        for bad in ["", "[::1", "::zz", "0.0.0.0", "web%eth0"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+        // What is left is found where every URL is checked.
+        for bad in ["web:0", "web:x", "a b", "1.2.3"] {
+            assert!(check_http(&of(bad).unwrap()).is_err(), "{bad}");
+        }
+        assert!(is_bare("web1:80") && is_bare("::1") && !is_bare("web1/x") && !is_bare("http://web1"));
+    }
+
+    #[test]
     fn targets() {
         for good in [
             "http://a",
@@ -193,6 +245,7 @@ mod tests {
             ("http://[::1", "host"),
             ("http://[zz]/", "host"),
             ("http://::1/", "host"),
+            ("http://[fe80::1%25eth0:]/", "host"),
             ("http://a{b}/", "host"),
             ("http://1.2.3/", "host"),
             ("http://1.2.3.256/", "host"),

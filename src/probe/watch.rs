@@ -42,6 +42,9 @@ pub struct Plan {
     pub span: Option<Duration>,
 }
 
+/// From the first probe of one target of a stream to that of the next, at most.
+const APART: Duration = Duration::from_micros(200);
+
 /// The targets, what is thought of each and when each is due. Nothing here takes longer for more targets, but to begin.
 #[derive(Debug)]
 pub struct Watch {
@@ -68,14 +71,17 @@ struct Target {
 }
 
 impl Watch {
-    /// All targets are due at once.
+    /// All targets of a one-shot are due at once. Those of a stream follow each other closely, within one period: the answers to
+    /// thousands would come in one moment, and be late for that alone.
     pub fn new(plan: Plan, targets: usize, now: Instant) -> Self {
+        let many = u32::try_from(targets).unwrap_or(u32::MAX).max(1);
+        let apart = plan.every.map_or(Duration::ZERO, |every| APART.min(every / many));
         let target = || Target { judge: Judge::new(plan.fall, plan.rise), running: None, done: false, every: None };
         Self {
             plan,
             started: now,
             targets: (0..targets).map(|_| target()).collect(),
-            agenda: (0..targets).map(|n| (now, n)).collect(),
+            agenda: (0..targets).map(|n| (now + apart * n as u32, n)).collect(),
             states: [targets, 0, 0],
             open: targets,
         }
@@ -250,15 +256,28 @@ mod tests {
     fn a_target_may_have_a_period_of_its_own() {
         let mut watch = Watch::new(Plan { every: Some(Duration::from_millis(100)), ..PLAN }, 2, ms(0));
         watch.pace(1, Some(Duration::from_millis(30)));
-        assert_eq!(watch.start(ms(0)), [0, 1]);
+        assert_eq!(watch.start(ms(0)), [0]);
+        assert_eq!(watch.start(ms(1)), [1]);
         for n in 0..2 {
             watch.record(n, Verdict::Up, ms(1));
         }
-        assert_eq!(watch.start(ms(30)), [1]);
+        assert_eq!(watch.start(ms(31)), [1]);
         watch.pace(1, None);
         watch.record(1, Verdict::Down, ms(31));
-        assert_eq!(watch.start(ms(129)), [0]);
-        assert_eq!(watch.start(ms(130)), [1]);
+        assert_eq!(watch.start(ms(130)), [0]);
+        assert_eq!(watch.start(ms(131)), [1]);
+    }
+
+    #[test]
+    fn the_targets_of_a_stream_are_spread_over_its_period() {
+        let started = |every: Option<u64>, targets, at| {
+            let mut watch = Watch::new(Plan { every: every.map(Duration::from_millis), ..PLAN }, targets, ms(0));
+            watch.start(ms(at)).len()
+        };
+        assert_eq!(started(None, 5000, 0), 5000);
+        assert_eq!((started(Some(1000), 5000, 0), started(Some(1000), 5000, 500)), (1, 2501));
+        assert_eq!(started(Some(1000), 10, 2), 10);
+        assert_eq!((started(Some(100), 5000, 50), started(Some(100), 5000, 100)), (2501, 5000));
     }
 
     proptest! {

@@ -23,6 +23,7 @@ const LONG: &str = "60s";
 /// A host with one server in it, and one beside it that probes. Dropping it ends both, and removes the server's folder.
 pub struct Service {
     child: Child,
+    line: String,
     /// The network namespace of the server's host, as /proc has it.
     space: PathBuf,
     /// What runs in it, but is none of the server's.
@@ -43,12 +44,23 @@ impl Service {
         let server = lab.host("server");
         // As behind a router: that the neighbour is gone is seen by nobody.
         lab.host("client").sh(&format!("ip neigh replace {SERVER} lladdr {} dev eth0 nud permanent", server.mac()));
-        let mut command = server.command("sh");
-        command.args(["-euc", line]).current_dir(&dir).env("DIR", &dir).env("LC_ALL", "C");
         let space = PathBuf::from(server.sh("readlink /proc/self/ns/net"));
         let keepers = pids(&space);
-        let child = Child::spawn(command);
-        Self { child, space, keepers, lab, dir }
+        let child = spawn(&lab, &dir, line);
+        Self { child, line: line.to_owned(), space, keepers, lab, dir }
+    }
+
+    /// Tells it to end, as an init script does, and starts it again once `between` has returned.
+    #[track_caller]
+    pub fn restart(&mut self, between: impl FnOnce(&Self)) {
+        self.child.signal(Signal::SIGTERM);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.pids().is_empty() {
+            assert!(Instant::now() < deadline, "it does not end: {:?}", self.pids());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        between(self);
+        self.child = spawn(&self.lab, &self.dir, &self.line);
     }
 
     /// The path of one of its files.
@@ -157,6 +169,13 @@ impl Drop for Service {
         self.child.kill();
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Starts the server's line of shell in its host.
+fn spawn(lab: &Lab, dir: &Path, line: &str) -> Child {
+    let mut command = lab.host("server").command("sh");
+    command.args(["-euc", line]).current_dir(dir).env("DIR", dir).env("LC_ALL", "C");
+    Child::spawn(command)
 }
 
 fn send(pid: i32, signal: Signal) {

@@ -6,28 +6,27 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use takeover::args::cadence::Cadence;
+use takeover::args::probing::{Probing, Trust};
 use takeover::cli::exit::{Answer, Fault};
 use takeover::cli::output::{Output, OutputError};
 use takeover::cli::wait::{Signals, Waiter, stdout_gone};
 use takeover::cli::{Failure, objects};
 use takeover::clock::Instant;
 use takeover::probe::Judgement;
-use takeover::probe::connection;
-use takeover::probe::egress::{Egress, Finder};
+use takeover::probe::egress::{self, Finder};
 use takeover::probe::fetch::{self, Check, Expected, Target};
 use takeover::probe::judge::State;
 use takeover::probe::lookup::zone_index;
 use takeover::probe::transfer::{self, Outcome};
-use takeover::probe::trust;
+use takeover::probe::trust::bundle;
 use takeover::probe::url;
 use takeover::probe::watch::Watch;
-use takeover_transfer::{Protocol, Refused, Request, Transfers, Trust};
+use takeover_transfer::{self as transfers, Protocol, Refused, Request, Transfers};
 
 /// Probes under way at a time, at most.
 const IN_FLIGHT: usize = 1000;
@@ -39,18 +38,6 @@ const AT_ONCE: usize = 32;
 struct Ears {
     signals: Signals,
     waiter: Waiter,
-}
-
-/// What holds for all targets.
-pub struct Shared<'a> {
-    /// How often, how many, how long.
-    pub cadence: &'a Cadence,
-    /// Leave by this interface.
-    pub interface: Option<&'a str>,
-    /// Trust these authorities.
-    pub cacert: Option<&'a Path>,
-    /// Trust anybody.
-    pub insecure: bool,
 }
 
 /// The targets of a call: its operands, and for - the lines of stdin.
@@ -66,12 +53,16 @@ pub fn targets(words: &[String], defaults: &Check, example: &str) -> Result<Vec<
             targets.push(target.map_err(|e| Failure::usage(format!("line {number} of stdin: {e}"), e.hint()))?);
         }
     }
+    if defaults.hosts.any() && targets.iter().all(|t| t.name == t.url) && !words.iter().any(|word| word == "-") {
+        let message = "--port, --path and --tls are for bare hosts, and every target is a URL";
+        return Err(Failure::usage(message, "write it into the URL"));
+    }
     Ok(targets)
 }
 
 /// Probes until there is an answer.
-pub fn run(targets: &[Target], shared: &Shared, output: &mut Output) -> anyhow::Result<Answer> {
-    let plan = shared.cadence.plan();
+pub fn run(targets: &[Target], probing: &Probing, trust: &Trust, output: &mut Output) -> anyhow::Result<Answer> {
+    let plan = probing.cadence.plan();
     let ears = match plan.every {
         Some(_) => {
             output.make_stream();
@@ -81,7 +72,7 @@ pub fn run(targets: &[Target], shared: &Shared, output: &mut Output) -> anyhow::
         None => None,
     };
     let mut watch = Watch::new(plan, targets.len(), Instant::now());
-    let mut prober = Prober::new(targets, shared);
+    let mut prober = Prober::new(targets, probing, trust);
     let answer = loop {
         for ended in prober.turn()? {
             prober.settle(ended, &mut watch, output)?;
@@ -130,7 +121,8 @@ struct Ended {
 
 struct Prober<'a> {
     targets: &'a [Target],
-    shared: &'a Shared<'a>,
+    probing: &'a Probing,
+    insecure: bool,
     bundle: PathBuf,
     transfers: Transfers,
     /// Targets that are due and wait for room.
@@ -140,11 +132,12 @@ struct Prober<'a> {
 }
 
 impl<'a> Prober<'a> {
-    fn new(targets: &'a [Target], shared: &'a Shared<'a>) -> Self {
+    fn new(targets: &'a [Target], probing: &'a Probing, trust: &Trust) -> Self {
         Self {
             targets,
-            shared,
-            bundle: trust::bundle(shared.cacert),
+            probing,
+            insecure: trust.insecure,
+            bundle: bundle(trust.cacert.as_deref()),
             transfers: Transfers::new(),
             queue: VecDeque::new(),
             room: room(targets),
@@ -165,16 +158,16 @@ impl<'a> Prober<'a> {
         if free == 0 || self.queue.is_empty() {
             return not_started;
         }
-        let egress = self.egress(None, &[]);
+        let obstacle = self.finder.before(self.probing.interface.as_deref());
         for target in self.queue.drain(..free.min(self.queue.len())) {
             let Target { url: given, check, .. } = &self.targets[target];
             let mut outcome = Outcome { timeout: check.timeout, ..Outcome::default() };
-            let mut obstacle = egress.obstacle();
+            let mut obstacle = obstacle.clone();
             let mut url = Cow::Borrowed(given.as_str());
             if let Some((name, numbered)) = url::zone(given) {
-                match zone_index(name) {
-                    Some(index) => url = numbered(index).into(),
-                    None => obstacle = obstacle.or_else(|| Egress::NoInterface(name.to_owned()).obstacle()),
+                match egress::zone(name) {
+                    Ok(index) => url = numbered(index).into(),
+                    Err(judgement) => obstacle = obstacle.or(Some(judgement)),
                 }
             }
             if obstacle.is_none() {
@@ -186,8 +179,11 @@ impl<'a> Prober<'a> {
                     },
                     login: check.login.as_ref().map(|(user, password)| (user.as_str(), password.as_str())),
                     resolve: &check.resolve,
-                    interface: self.shared.interface,
-                    trust: if self.shared.insecure { Trust::Anybody } else { Trust::Bundle(&self.bundle) },
+                    interface: self.probing.interface.as_deref(),
+                    trust: match self.insecure {
+                        true => transfers::Trust::Anybody,
+                        false => transfers::Trust::Bundle(&self.bundle),
+                    },
                     agent: concat!("takeover/", env!("CARGO_PKG_VERSION")),
                     capture: check.capture(),
                     timeout: check.timeout,
@@ -202,7 +198,7 @@ impl<'a> Prober<'a> {
         not_started
     }
 
-    fn ended(&self, target: usize, o: takeover_transfer::Outcome) -> Ended {
+    fn ended(&self, target: usize, o: transfers::Outcome) -> Ended {
         let outcome = Outcome {
             code: o.code,
             errno: o.errno,
@@ -229,32 +225,15 @@ impl<'a> Prober<'a> {
     fn settle(&mut self, ended: Ended, watch: &mut Watch, output: &mut Output) -> Result<(), OutputError> {
         let Ended { target, outcome, dialled, obstacle } = ended;
         let Target { name, url, .. } = &self.targets[target];
-        let mut judgement = obstacle.unwrap_or_else(|| self.targets[target].judge(&outcome));
-        if connection::rests_on_silence(&judgement)
-            && let Some(obstacle) =
-                self.egress(url::zone(url).and_then(|(name, _)| zone_index(name)), &dialled).obstacle()
-        {
-            judgement = obstacle;
-        }
+        let judgement = obstacle.unwrap_or_else(|| self.targets[target].judge(&outcome));
+        let zone = url::zone(url).and_then(|(name, _)| zone_index(name)).unwrap_or_default();
+        let judgement = self.finder.after(judgement, self.probing.interface.as_deref(), zone, &dialled);
         output.emit(transfer::event(name, &judgement, &outcome))?;
         match watch.record(target, judgement.verdict, Instant::now()) {
-            Some(change) if self.shared.cadence.plan().every.is_some() => {
+            Some(change) if self.probing.cadence.plan().every.is_some() => {
                 output.emit(change.event(name, &judgement.cause))
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Whether what is sent to these addresses can leave this machine.
-    fn egress(&mut self, zone: Option<u32>, addresses: &[IpAddr]) -> Egress {
-        match (self.shared.interface, zone) {
-            (Some(name), _) => self.finder.named(name),
-            (None, Some(index)) => self.finder.numbered(index),
-            // One closed way of several is enough to doubt: the silence may have been on that one.
-            (None, None) => {
-                let mut ways = addresses.iter().map(|ip| self.finder.routed(*ip));
-                ways.find(|way| *way != Egress::Clear).unwrap_or(Egress::Clear)
-            }
         }
     }
 

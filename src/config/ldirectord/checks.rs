@@ -11,6 +11,7 @@ use super::directives::port_of;
 use super::{Checktype, Ldirectord, Real, Virtual};
 use crate::cli::event::Event;
 use crate::config::text::{Problems, quoted};
+use crate::probe::tcp::service::{Parameters, Service, fits};
 
 /// A command that probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -234,12 +235,30 @@ pub(super) fn judge(of: &Virtual, problems: &mut Problems) {
         }
     }
     let patterns = of.reals.iter().filter_map(|r| r.dialogue.as_ref().map(|(_, receive)| (r.line, receive)));
-    for (line, pattern) in of.receive.iter().map(|receive| (of.line, receive)).chain(patterns) {
+    let mut patterns: Vec<_> = of.receive.iter().map(|receive| (of.line, receive)).chain(patterns).collect();
+    patterns.dedup(); // a range of servers has the one of its line
+    for (line, pattern) in patterns {
         if let Err(e) = Regex::new(pattern) {
             let why = e.to_string();
             let last = why.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
             let what = format!("receive: {} is no pattern that is understood: {last}", quoted(pattern));
             problems.error(line, what, "regular expressions are perl's, without looking around and back");
+        }
+    }
+    for real in of.reals.iter().filter(|_| checktype == Checktype::Negotiate) {
+        let Ok(service) = <Service as ValueEnum>::from_str(&of.service, false) else { break };
+        let with = Parameters {
+            request: words(of, real).0.map(str::to_owned),
+            user: of.login.clone(),
+            password: of.passwd.clone(),
+            database: of.database.clone(),
+            secret: of.secret.clone(),
+            ..Parameters::default()
+        };
+        if let Err(unfit) = fits(service, &with) {
+            let line = if real.dialogue.is_some() { real.line } else { of.line };
+            problems.error(line, format!("{}: {unfit}", of.service), "the probe of this service could not be made");
+            break; // of the service, most times
         }
     }
     if of.checktype == Checktype::Negotiate && of.service == "oracle" {

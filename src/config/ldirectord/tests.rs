@@ -109,6 +109,8 @@ fn wrong_lines_are_all_named() {
         "callback=\"relative\"\n",
         "virtual=10.0.0.1:80\n\treal=10.0.0.1:80 gate 1 \"a\n",
         "virtual=10.0.0.1:80\n\treal=10.0.0.9->10.0.0.1:80 gate\n",
+        "virtual=10.0.0.1:53\n\tservice=dns\n\trequest=\"a b c\"\n\treal=10.0.0.2:53 gate\n",
+        "virtual=10.0.0.1:1812\n\tprotocol=udp\n\tservice=radius\n\treal=10.0.0.2:1812 gate\n",
         "virtual=10.0.0.1:80\n\treal=10.0.0.1:80 gate 1 x:3\n",
         "virtual=10.0.0.1:80\n\tchecktype=external\n\tcheckcommand=true\n",
         "virtual=1\n\tservice=simpletcp\n\treal=10.0.0.1 gate\n",
@@ -116,6 +118,12 @@ fn wrong_lines_are_all_named() {
     ] {
         assert!(!lines(text).is_empty(), "{text}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_range_is_said_once() {
+    let wrong = "virtual=10.0.0.100:80\n\treal=10.0.0.1->10.0.0.99:80 gate \"a\", \"(\"\n\tservice=http\n";
+    assert_eq!(read(wrong).problems.iter().filter(|p| p.severity == Severity::Error).count(), 1);
 }
 
 fn targets(text: &str) -> Vec<(Prober, u64, u32, Vec<Value>)> {

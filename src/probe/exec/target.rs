@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::probe_exec::{LONGEST, Style};
+use crate::args::probe_exec::Style;
+use crate::probe::{LONGEST, timeout_ms};
 
 /// One check.
 #[derive(Clone, Debug)]
@@ -104,7 +105,10 @@ pub fn from_line(object: &Value, style: Style, timeout: Duration) -> Result<Targ
     };
     let command: Vec<OsString> = line.command.iter().map(OsString::from).collect();
     Ok(Target {
-        timeout: time("timeout_ms", line.timeout_ms)?.unwrap_or(timeout),
+        timeout: match line.timeout_ms {
+            Some(ms) => timeout_ms(ms).map_err(|why| wrong("timeout_ms", &why))?,
+            None => timeout,
+        },
         every: time("every_ms", line.every_ms)?,
         every_down: time("every_down_ms", line.every_down_ms)?,
         env,

@@ -4,6 +4,7 @@
 //! of one target: the look-up, up to three echoes, one answer that suffices.
 
 pub mod run;
+pub mod target;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -204,6 +205,7 @@ pub struct Send {
 
 #[derive(Debug)]
 struct Round {
+    timing: Timing,
     started: Instant,
     /// Its place in the agenda: the next echo or the deadline.
     at: Instant,
@@ -230,9 +232,8 @@ struct Flight {
 }
 
 /// All rounds that are under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pinger {
-    timing: Timing,
     rounds: HashMap<usize, Round>,
     agenda: BTreeSet<(Instant, usize)>,
     flights: HashMap<u16, Flight>,
@@ -241,22 +242,11 @@ pub struct Pinger {
 }
 
 impl Pinger {
-    /// No round under way.
-    pub fn new(timing: Timing) -> Self {
-        Self {
-            timing,
-            rounds: HashMap::new(),
-            agenda: BTreeSet::new(),
-            flights: HashMap::new(),
-            next_token: 0,
-            finished: Vec::new(),
-        }
-    }
-
     /// Begins a round; its address is told by [`Pinger::found`]. A target has one round at a time.
-    pub fn begin(&mut self, target: usize, now: Instant) {
-        let at = now + self.timing.timeout;
+    pub fn begin(&mut self, target: usize, timing: Timing, now: Instant) {
+        let at = now + timing.timeout;
         let round = Round {
+            timing,
             started: now,
             at,
             to: None,
@@ -311,7 +301,7 @@ impl Pinger {
         self.next_token = token.wrapping_add(1);
         let round = self.rounds.get_mut(&target)?;
         round.tried += 1;
-        round.next_echo = (round.tried < ECHOES).then(|| now + self.timing.gap);
+        round.next_echo = (round.tried < ECHOES).then(|| now + round.timing.gap);
         round.tokens.push(token);
         let to = round.to?;
         self.flights.insert(token as u16, Flight { target, token, sent: now, in_vain: false });
@@ -386,24 +376,27 @@ impl Pinger {
         self.rounds.values_mut().for_each(|r| r.lossy = true);
     }
 
-    /// This process did not run for so long: no silence of the rounds under way means anything.
+    /// This process did not run for so long: no silence of the rounds under way means anything that have twice that time at
+    /// most.
     pub fn stalled(&mut self, gap: Duration, now: Instant) {
-        let targets: Vec<usize> = self.agenda.iter().map(|(_, target)| *target).collect();
+        let short = |(target, round): (&usize, &Round)| (gap >= round.timing.timeout / 2).then_some(*target);
+        let mut targets: Vec<usize> = self.rounds.iter().filter_map(short).collect();
+        targets.sort_unstable();
         targets.into_iter().for_each(|t| self.end(t, Ending::Stalled(gap), now));
     }
 
     /// Whether the time of a round is over.
     pub fn any_over(&self, now: Instant) -> bool {
         let first = self.agenda.iter().take_while(|(at, _)| *at <= now);
-        first.filter_map(|(_, t)| self.rounds.get(t)).any(|r| now >= r.started + self.timing.timeout)
+        first.filter_map(|(_, t)| self.rounds.get(t)).any(|r| now >= r.started + r.timing.timeout)
     }
 
     /// Ends the rounds whose time is over. Call it only when everything that has arrived was taken in.
     pub fn expire(&mut self, now: Instant) {
-        let timeout = self.timing.timeout;
         let early: Vec<usize> = self.agenda.iter().take_while(|(at, _)| *at <= now).map(|(_, t)| *t).collect();
         for target in early {
             let Some(round) = self.rounds.get(&target) else { continue };
+            let timeout = round.timing.timeout;
             if now < round.started + timeout {
                 continue;
             }
@@ -446,7 +439,7 @@ impl Pinger {
     /// Puts a round where it belongs in the agenda.
     fn plan(&mut self, target: usize) {
         let Some(round) = self.rounds.get_mut(&target) else { return };
-        let deadline = round.started + self.timing.timeout;
+        let deadline = round.started + round.timing.timeout;
         let at = round.next_echo.map_or(deadline, |echo| echo.min(deadline));
         self.agenda.remove(&(round.at, target));
         round.at = at;

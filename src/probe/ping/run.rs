@@ -1,6 +1,7 @@
 //! The edge of probe-ping: sockets, look-ups and the clock around the rounds of [`super`].
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use nix::poll::PollFlags;
 
+use super::target::{Target, TargetError, from_line, from_word};
 use super::{ECHOES, Ending, Finished, MOST_TARGETS, Pinger, Send, Timing, Trouble};
 use crate::args::probe_ping::ProbePing;
 use crate::cli::event::Event;
 use crate::cli::exit::Answer;
 use crate::cli::output::{Output, OutputError};
 use crate::cli::wait::{Signals, Waiter, stdout_gone};
-use crate::cli::{Error, Failure};
+use crate::cli::{Error, Failure, objects};
 use crate::clock::Instant;
 use crate::net::NetError;
 use crate::probe::Verdict;
@@ -22,7 +24,7 @@ use crate::probe::egress::{Egress, Finder};
 use crate::probe::icmp::Family;
 use crate::probe::icmp_socket::{Heard, IcmpSocket, OpenError, Wanted, identity};
 use crate::probe::judge::State;
-use crate::probe::lookup::{Host, HostError, Lookups, not_probeable, socket_address, zone_index};
+use crate::probe::lookup::{Host, Lookups, not_probeable, socket_address, zone_index};
 use crate::probe::watch::Watch;
 
 /// Echoes sent in one go; what has come back meanwhile is taken in before the next.
@@ -34,8 +36,8 @@ const GULP: usize = 4096;
 
 /// Probes until there is an answer.
 pub fn run(args: ProbePing, output: &mut Output) -> Result<Answer, Error> {
-    let plan = args.cadence.plan();
-    let hosts = hosts(&args)?;
+    let plan = args.probing.cadence.plan();
+    let targets = targets(&args)?;
     let signals = match plan.every {
         Some(_) => {
             output.make_stream();
@@ -43,10 +45,11 @@ pub fn run(args: ProbePing, output: &mut Output) -> Result<Answer, Error> {
         }
         None => None,
     };
-    let named = hosts.iter().any(|h| matches!(h, Host::Name(_)));
+    let named = targets.iter().any(|t| matches!(t.host, Host::Name(_)));
     let mut prober = Prober {
-        hosts,
-        pinger: Pinger::new(Timing::new(args.timeout)),
+        quickest: targets.iter().map(|t| t.timeout).min().unwrap_or_default(),
+        targets,
+        pinger: Pinger::default(),
         identity: identity(),
         sockets: [None, None],
         bound: None,
@@ -54,51 +57,65 @@ pub fn run(args: ProbePing, output: &mut Output) -> Result<Answer, Error> {
         finder: Finder::default(),
         args,
     };
-    let mut watch = Watch::new(plan, prober.hosts.len(), Instant::now());
+    let mut watch = Watch::new(plan, prober.targets.len(), Instant::now());
     let answer = prober.go(&mut watch, output, signals.as_ref())?;
-    for (n, host) in prober.args.hosts.iter().enumerate() {
+    for (n, target) in prober.targets.iter().enumerate() {
         if watch.state(n) != State::Up {
-            output.note_failed(host);
+            output.note_failed(&target.name);
         }
     }
     Ok(answer)
 }
 
-/// Understands the operands. An interface that does not exist now is a mistake in the call; one that goes later is not.
-fn hosts(args: &ProbePing) -> Result<Vec<Host>, Error> {
-    if args.hosts.len() > MOST_TARGETS {
-        let message = format!("{} hosts are too many for one run", args.hosts.len());
+/// Understands the operands and what stands on stdin. An interface that does not exist now is a mistake in the call; one that
+/// goes later is not.
+fn targets(args: &ProbePing) -> Result<Vec<Target>, Error> {
+    const HINT: &str = "give names or addresses of hosts, such as 192.0.2.1 or fe80::1%eth0";
+    let timeout = args.probing.timeout;
+    let mut targets = Vec::new();
+    for word in &args.hosts {
+        if word == "-" {
+            let example = "as in: echo '{\"host\":\"192.0.2.1\"}' | probe-ping -";
+            for (number, object) in objects::read(io::stdin(), example)? {
+                let wrong = |e: TargetError| Failure::usage(format!("line {number} of stdin: {e}"), example);
+                targets.push(from_line(&object, timeout).map_err(wrong)?);
+            }
+        } else {
+            targets.push(from_word(word, timeout).map_err(|e| Failure::usage(e.to_string(), HINT))?);
+        }
+    }
+    if targets.len() > MOST_TARGETS {
+        let message = format!("{} hosts are too many for one run", targets.len());
         return Err(Failure::usage(message, format!("at most {MOST_TARGETS}")).into());
     }
-    if let Some(name) = &args.interface
+    if let Some(name) = &args.probing.interface
         && if_nametoindex(name.as_str()).is_err()
     {
         return Err(NetError::NoInterface(name.clone()).into());
     }
-    let host = |word: &String| -> Result<Host, Error> {
-        let host = word.parse().map_err(|e: HostError| {
-            Failure::usage(e.to_string(), "give names or addresses of hosts, such as 192.0.2.1 or fe80::1%eth0")
-        })?;
-        match &host {
+    for Target { host, .. } in &targets {
+        match host {
             Host::Literal { zone: Some(zone), .. } if zone_index(zone).is_none() => {
-                Err(NetError::NoInterface(zone.clone()).into())
+                return Err(NetError::NoInterface(zone.clone()).into());
             }
-            Host::Literal { ip: std::net::IpAddr::V6(ip), zone: None }
-                if ip.is_unicast_link_local() && args.interface.is_none() =>
+            Host::Literal { ip: IpAddr::V6(ip), zone: None }
+                if ip.is_unicast_link_local() && args.probing.interface.is_none() =>
             {
-                let message = format!("'{word}' is link-local: on which link?");
-                Err(Failure::usage(message, format!("write {word}%IF, or use --interface IF")).into())
+                let message = format!("'{ip}' is link-local: on which link?");
+                return Err(Failure::usage(message, format!("write {ip}%IF, or use --interface IF")).into());
             }
-            _ => Ok(host),
+            _ => {}
         }
-    };
-    args.hosts.iter().map(host).collect()
+    }
+    Ok(targets)
 }
 
 /// Everything that the loop holds.
 struct Prober {
     args: ProbePing,
-    hosts: Vec<Host>,
+    targets: Vec<Target>,
+    /// The shortest of their time-outs.
+    quickest: Duration,
     pinger: Pinger,
     identity: (u16, u64),
     /// IPv4, IPv6; opened when the first echo of the family is due.
@@ -121,9 +138,10 @@ impl Prober {
             // What has arrived counts, however late we are; a silence does not.
             let all = self.take_in()?;
             let late = asked.map_or(Duration::ZERO, |deadline| now.since(deadline));
-            if late >= self.args.timeout / 2 {
+            if late >= self.quickest / 2 {
                 self.pinger.stalled(late, now);
-            } else if all && self.pinger.any_over(now) {
+            }
+            if all && self.pinger.any_over(now) {
                 if self.sockets.iter_mut().flatten().any(IcmpSocket::lost_packets) {
                     self.pinger.lost_packets();
                 }
@@ -178,7 +196,7 @@ impl Prober {
     /// Begins the rounds that are due.
     fn start(&mut self, watch: &mut Watch, now: Instant) {
         let begun = watch.start(now);
-        if let (Some(name), false) = (&self.args.interface, begun.is_empty()) {
+        if let (Some(name), false) = (&self.args.probing.interface, begun.is_empty()) {
             // An interface that went and came back has another number, and a socket bound to the old one is deaf.
             let index = if_nametoindex(name.as_str()).ok();
             if index != self.bound {
@@ -186,8 +204,9 @@ impl Prober {
             }
         }
         for target in begun {
-            self.pinger.begin(target, now);
-            match (&self.hosts[target], &mut self.lookups) {
+            let Target { host, timeout, .. } = &self.targets[target];
+            self.pinger.begin(target, Timing::new(*timeout), now);
+            match (host, &mut self.lookups) {
                 (Host::Literal { ip, zone }, _) => match zone.as_deref().map(|z| zone_index(z).ok_or(z)) {
                     Some(Err(zone)) => {
                         self.pinger.hopeless(target, Trouble::NoInterface(format!("there is no {zone} now")), now);
@@ -221,8 +240,8 @@ impl Prober {
         let size = usize::from(self.args.size);
         if socket.is_none() {
             let (id, nonce) = self.identity;
-            let crowd = self.hosts.len() * ECHOES as usize;
-            let wanted = Wanted { interface: self.args.interface.as_deref(), id, nonce, size, crowd };
+            let crowd = self.targets.len() * ECHOES as usize;
+            let wanted = Wanted { interface: self.args.probing.interface.as_deref(), id, nonce, size, crowd };
             match IcmpSocket::open(family, wanted) {
                 Ok(opened) => *socket = Some(opened),
                 Err(OpenError::Unusable(e)) => return Ok(Err(e)),
@@ -237,15 +256,15 @@ impl Prober {
         for finished in self.pinger.finished() {
             let egress = if finished.ending.needs_egress() { self.egress(&finished) } else { Egress::Clear };
             let Finished { target, ending, address, sent, total } = finished;
-            let judgement = ending.judge(&egress, self.args.timeout);
+            let Target { name, timeout, .. } = &self.targets[target];
+            let judgement = ending.judge(&egress, *timeout);
             let rtt = if let Ending::Answered(rtt) = ending { Some(rtt) } else { None };
-            let name = self.args.hosts[target].as_str();
             let is = match judgement.verdict {
                 Verdict::Up => "is up",
                 Verdict::Down => "is down",
                 Verdict::CannotTell => "cannot be told",
             };
-            let event = Event::new("probe", format!("{name} {is}: {}", judgement.cause)).with("target", name);
+            let event = Event::new("probe", format!("{name} {is}: {}", judgement.cause)).with("target", name.as_str());
             let event = judgement
                 .describe(event)
                 .shown("address", address.map(|a| a.ip()))
@@ -256,7 +275,7 @@ impl Prober {
             output.emit(event)?;
             let change = watch.record(target, judgement.verdict, Instant::now());
             // Of a one-shot the exit status says it.
-            if let Some(change) = change.filter(|_| self.args.cadence.plan().every.is_some()) {
+            if let Some(change) = change.filter(|_| self.args.probing.cadence.plan().every.is_some()) {
                 output.emit(change.event(name, &judgement.cause))?;
             }
         }
@@ -266,12 +285,8 @@ impl Prober {
     /// Whether our own side of the way to a silent target is in order.
     fn egress(&mut self, finished: &Finished) -> Egress {
         let zone = if let Some(SocketAddr::V6(v6)) = finished.address { v6.scope_id() } else { 0 };
-        match (&self.args.interface, finished.address) {
-            (Some(name), _) => self.finder.named(name),
-            (None, _) if zone != 0 => self.finder.numbered(zone),
-            (None, Some(address)) => self.finder.routed(address.ip()),
-            (None, None) => Egress::Unknown("nothing was sent anywhere".to_owned()),
-        }
+        let to = finished.address.map(|address| address.ip());
+        self.finder.way(self.args.probing.interface.as_deref(), zone, to.as_slice())
     }
 
     fn wait(&mut self, waiter: &Waiter, until: Option<Instant>, signals: Option<&Signals>) -> Result<(), Error> {

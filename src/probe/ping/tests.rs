@@ -15,8 +15,8 @@ fn host(n: u8) -> SocketAddr {
 }
 
 fn pinger() -> Pinger {
-    let mut pinger = Pinger::new(Timing::new(TIMEOUT));
-    pinger.begin(0, ms(0));
+    let mut pinger = Pinger::default();
+    pinger.begin(0, Timing::new(TIMEOUT), ms(0));
     pinger
 }
 
@@ -258,9 +258,9 @@ proptest! {
                             Just(Happens::Nothing),
                             Just(Happens::Nothing),
                         ], 0..60)) {
-        let mut p = Pinger::new(Timing::new(TIMEOUT));
+        let mut p = Pinger::default();
         for target in 0..hosts {
-            p.begin(target, ms(0));
+            p.begin(target, Timing::new(TIMEOUT), ms(0));
         }
         let mut happens = happens.into_iter();
         let mut echoes: Vec<Send> = Vec::new();

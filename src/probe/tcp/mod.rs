@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::connection::{broken, ours, refused};
+use super::connection::{Phases, broken, ours, refused, unless_stalled};
 use super::{Judgement, Verdict};
 use crate::cli::duration::words;
 use crate::cli::event::Event;
@@ -68,14 +68,7 @@ pub struct Outcome {
 pub fn judge(outcome: &Outcome) -> Judgement {
     let judgement = by_ending(outcome);
     let hangs_on_time = judgement.reason.starts_with("timeout-") || ["reset", "closed"].contains(&judgement.reason);
-    if judgement.verdict == Verdict::Down && hangs_on_time && outcome.late > outcome.timeout / 2 {
-        let late = words(outcome.late);
-        return Judgement::cannot_tell(
-            "stalled",
-            format!("this machine itself stood still for {late} during the probe: its load, not the target"),
-        );
-    }
-    judgement
+    unless_stalled(judgement, hangs_on_time, outcome.late, outcome.timeout)
 }
 
 fn by_ending(outcome: &Outcome) -> Judgement {
@@ -126,10 +119,7 @@ fn timed_out(outcome: &Outcome) -> Judgement {
 
 /// The event for one result.
 pub fn event(target: &str, judgement: &Judgement, outcome: &Outcome) -> Event {
-    let from = |start: Option<Duration>, end: Option<Duration>| Some(end?.saturating_sub(start?));
-    let connect = from(outcome.lookup, outcome.connected);
-    let tls = from(outcome.connected, outcome.secured);
-    let first_byte = from(outcome.secured.or(outcome.connected), outcome.first_byte);
+    let Outcome { address, lookup, connected, secured, first_byte, total, .. } = *outcome;
     let mut words = format!("{target} ");
     // Writing to a String cannot fail.
     let _ = match judgement.verdict {
@@ -139,15 +129,9 @@ pub fn event(target: &str, judgement: &Judgement, outcome: &Outcome) -> Event {
         Verdict::Down => write!(words, "down: {}", judgement.cause),
         Verdict::CannotTell => write!(words, "cannot tell: {}", judgement.cause),
     };
-    judgement
-        .describe(Event::new("probe", words).with("target", target))
-        .with("answer", outcome.answer.clone())
-        .shown("address", outcome.address)
-        .ms("lookup_ms", outcome.lookup)
-        .ms("connect_ms", connect)
-        .ms("tls_ms", tls)
-        .ms("first_byte_ms", first_byte)
-        .ms("total_ms", outcome.total)
+    let event = judgement.describe(Event::new("probe", words).with("target", target));
+    Phases { address, lookup, connected, secured, first_byte, total }
+        .describe(event.with("answer", outcome.answer.clone()))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 use super::dialogue::{Dialogue, MOST_HEARD, Turn, shown};
-use super::service::{Transport, dialogue};
+use super::service::{Transport, dialogue, uses_all};
 use super::target::{Check, Target, from_line};
 use super::{Ending, Outcome, event, judge, tls};
 use crate::args::probe_tcp::ProbeTcp;
@@ -31,8 +31,7 @@ use crate::cli::{Error, Failure, objects};
 use crate::clock::Instant;
 use crate::config::trust::password;
 use crate::probe::Judgement;
-use crate::probe::connection::rests_on_silence;
-use crate::probe::egress::{Egress, Finder};
+use crate::probe::egress::{self, Finder};
 use crate::probe::judge::State;
 use crate::probe::lookup::{Host, Lookups, not_probeable, socket_address, zone_index};
 use crate::probe::trust::bundle;
@@ -53,7 +52,7 @@ const SENDS: u32 = 3;
 
 /// Probes until there is an answer.
 pub fn run(args: ProbeTcp, output: &mut Output) -> Result<Answer, Error> {
-    let plan = args.cadence.plan();
+    let plan = args.probing.cadence.plan();
     let targets = targets(&args)?;
     let signals = match plan.every {
         Some(_) => {
@@ -75,19 +74,20 @@ pub fn run(args: ProbeTcp, output: &mut Output) -> Result<Answer, Error> {
 
 /// Understands the operands and what stands on stdin.
 fn targets(args: &ProbeTcp) -> Result<Vec<Target>, Failure> {
-    const HINT: &str = "write such as 192.0.2.1:25, mail.example:25 or [2001:db8::1]:25; --help says more";
     let defaults = defaults(args)?;
-    let wrong = |e: super::target::TargetError| Failure::usage(e.to_string(), HINT);
+    let wrong = |e: super::target::TargetError| Failure::usage(e.to_string(), e.hint());
     let mut targets = Vec::new();
     for word in &args.targets {
         if word == "-" {
             let example = "as in: echo '{\"address\":\"192.0.2.1:25\"}' | probe-tcp -";
             for (number, object) in objects::read(io::stdin(), example)? {
                 let target = from_line(&object, &defaults);
-                targets.push(target.map_err(|e| Failure::usage(format!("line {number} of stdin: {e}"), HINT))?);
+                targets.push(target.map_err(|e| Failure::usage(format!("line {number} of stdin: {e}"), e.hint()))?);
             }
         } else {
-            targets.push(defaults.clone().possible().and_then(|c| c.target(word)).map_err(wrong)?);
+            let check = defaults.clone().possible().map_err(wrong)?;
+            uses_all(check.service, &check.parameters).map_err(|e| wrong(e.into()))?;
+            targets.push(check.target(word).map_err(wrong)?);
         }
     }
     Ok(targets)
@@ -113,7 +113,7 @@ fn defaults(args: &ProbeTcp) -> Result<Check, Failure> {
         server_name: args.server_name.clone(),
         port: args.port,
         parameters,
-        timeout: args.timeout,
+        timeout: args.probing.timeout,
     })
 }
 
@@ -240,8 +240,11 @@ impl<'a> Prober<'a> {
             }
             let now = Instant::now();
             let free = self.room.saturating_sub(self.probes.len()).min(BURST);
-            for target in watch.start_some(now, free) {
-                self.begin(target, Instant::now());
+            let begun = watch.start_some(now, free);
+            let interface = self.args.probing.interface.as_deref().filter(|_| !begun.is_empty());
+            let obstacle = self.finder.before(interface);
+            for target in begun {
+                self.begin(target, obstacle.as_ref(), Instant::now());
             }
             self.tell(watch, output)?;
             output.flush_backlog()?;
@@ -307,7 +310,7 @@ impl<'a> Prober<'a> {
         }
     }
 
-    fn begin(&mut self, number: usize, now: Instant) {
+    fn begin(&mut self, number: usize, obstacle: Option<&Judgement>, now: Instant) {
         let target = &self.targets[number];
         let Check { service, transport, tls, timeout, parameters, .. } = &target.check;
         let nonce = self.nonces.next();
@@ -339,11 +342,13 @@ impl<'a> Prober<'a> {
             datagram: (Vec::new(), 0),
             outcome,
         };
+        if let Some(judgement) = obstacle {
+            return self.end(probe, Ending::Told(judgement.clone()), now);
+        }
         match target.host.clone() {
-            Host::Literal { ip, zone } => match zone.as_deref().map(|z| zone_index(z).ok_or(z)) {
-                Some(Err(zone)) => self.end(probe, Ending::NotProbeable(format!("there is no {zone} now")), now),
-                Some(Ok(index)) => self.connect(probe, socket_address(ip, index), now),
-                None => self.connect(probe, socket_address(ip, 0), now),
+            Host::Literal { ip, zone } => match zone.map_or(Ok(0), |zone| egress::zone(&zone)) {
+                Ok(index) => self.connect(probe, socket_address(ip, index), now),
+                Err(judgement) => self.end(probe, Ending::Told(judgement), now),
             },
             Host::Name(name) => {
                 if let Some(lookups) = &mut self.lookups {
@@ -363,7 +368,7 @@ impl<'a> Prober<'a> {
             return self.end(probe, Ending::NotProbeable(format!("{} is {why}", to.ip())), now);
         }
         let transport = self.targets[probe.target].check.transport;
-        match dial(to, transport, self.args.interface.as_deref()) {
+        match dial(to, transport, self.args.probing.interface.as_deref()) {
             Ok((fd, connected)) => {
                 probe.wire = Some(Wire(fd));
                 if !connected {
@@ -390,8 +395,8 @@ impl<'a> Prober<'a> {
     fn session(&mut self, target: usize) -> Result<ClientConnection, Judgement> {
         let args = self.args;
         let settings = self.settings.get_or_insert_with(|| {
-            let bundle = bundle(args.cacert.as_deref());
-            tls::settings(if args.insecure { None } else { Some(bundle.as_path() as &Path) })
+            let bundle = bundle(args.trust.cacert.as_deref());
+            tls::settings(if args.trust.insecure { None } else { Some(bundle.as_path() as &Path) })
         });
         let settings = Arc::clone(settings.as_ref().map_err(Clone::clone)?);
         let Target { host, check, .. } = &self.targets[target];
@@ -560,23 +565,15 @@ impl<'a> Prober<'a> {
     /// Prints what has ended, and what changes by it.
     fn tell(&mut self, watch: &mut Watch, output: &mut Output) -> Result<(), Error> {
         for probe in std::mem::take(&mut self.ended) {
-            let mut judgement = judge(&probe.outcome);
             let Target { name, host, .. } = &self.targets[probe.target];
-            if rests_on_silence(&judgement) {
-                let egress = match (&self.args.interface, host, probe.outcome.address) {
-                    (Some(name), _, _) => self.finder.named(name),
-                    (None, Host::Literal { zone: Some(zone), .. }, _) if zone_index(zone).is_some() => {
-                        self.finder.numbered(zone_index(zone).unwrap_or_default())
-                    }
-                    (None, _, Some(ip)) => self.finder.routed(ip),
-                    (None, _, None) => Egress::Unknown("nothing was sent anywhere".to_owned()),
-                };
-                judgement = egress.obstacle().unwrap_or(judgement);
-            }
+            let zone = if let Host::Literal { zone: Some(zone), .. } = host { zone_index(zone) } else { None };
+            let (interface, to) = (self.args.probing.interface.as_deref(), probe.outcome.address);
+            let judgement = judge(&probe.outcome);
+            let judgement = self.finder.after(judgement, interface, zone.unwrap_or_default(), to.as_slice());
             output.emit(event(name, &judgement, &probe.outcome))?;
             let change = watch.record(probe.target, judgement.verdict, Instant::now());
             // Of a one-shot the exit status says it.
-            if let Some(change) = change.filter(|_| self.args.cadence.plan().every.is_some()) {
+            if let Some(change) = change.filter(|_| self.args.probing.cadence.plan().every.is_some()) {
                 output.emit(change.event(name, &judgement.cause))?;
             }
         }

@@ -122,6 +122,101 @@ pub struct Parameters {
     pub secret: Option<String>,
 }
 
+/// Why a service cannot be asked as the caller would have it.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unfit {
+    /// A question of DNS.
+    #[error("the request is no question: {0}")]
+    Question(#[from] dns::QuestionError),
+    /// RADIUS without what every packet is signed with.
+    #[error("a RADIUS server answers only whoever knows its secret: give --secret-file, or a secret on stdin")]
+    NoSecret,
+    /// More than a packet of RADIUS holds.
+    #[error("a RADIUS request holds a user of 1 to 253 bytes and a password of up to 128")]
+    Radius,
+    /// Bytes that would end what they stand in.
+    #[error("the {0} holds {1}, which would end it: what follows would be another command")]
+    Ends(&'static str, &'static str),
+    /// A word that this service has no use for.
+    #[error("this service makes nothing of --{0}: its checks would not be what they seem")]
+    Idle(&'static str),
+    /// An expectation of an answer that is not asked for.
+    #[error("--receive is about the answer to --request: give that, too")]
+    Unasked,
+}
+
+/// Whether a service can be asked like that at all.
+///
+/// # Errors
+/// What is missing, or cannot be said in its language.
+pub fn fits(service: Service, with: &Parameters) -> Result<(), Unfit> {
+    let texts =
+        [("request", &with.request), ("user", &with.user), ("password", &with.password), ("database", &with.database)];
+    let free = |end: fn(char) -> bool, called: &'static str| {
+        let mut given = texts.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
+        given.find(|(_, text)| text.contains(end)).map_or(Ok(()), |(name, _)| Err(Unfit::Ends(name, called)))
+    };
+    match service {
+        Service::Tcp | Service::Ftp | Service::Smtp | Service::Submission | Service::Nntp => Ok(()),
+        Service::Ldap | Service::Ldaps => Ok(()),
+        Service::Pop | Service::Pops | Service::Imap | Service::Imaps => {
+            free(|c| matches!(c, '\r' | '\n' | '\0'), "the end of a line")
+        }
+        Service::Sip => free(|c| c.is_whitespace() || c.is_control(), "a blank or the end of a line"),
+        Service::Dns => Ok(with.request.as_deref().map_or(Ok(()), |text| text.parse::<dns::Question>().map(drop))?),
+        // A query of MySQL is as long as its packet says.
+        Service::Mysql => fits_but_for_zero(&[("user", &with.user), ("database", &with.database)]),
+        Service::Pgsql => fits_but_for_zero(&texts),
+        Service::Radius => match (with.secret.as_deref().unwrap_or_default(), &with.user, &with.password) {
+            ("", ..) => Err(Unfit::NoSecret),
+            (_, user, password) => {
+                let user = user.as_ref().is_none_or(|user| (1..=253).contains(&user.len()));
+                let password = password.as_ref().is_none_or(|password| password.len() <= 128);
+                if user && password { Ok(()) } else { Err(Unfit::Radius) }
+            }
+        },
+    }
+}
+
+/// Texts that go out with a zero behind them.
+fn fits_but_for_zero(texts: &[(&'static str, &Option<String>)]) -> Result<(), Unfit> {
+    let bad = texts.iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.contains('\0')));
+    bad.map_or(Ok(()), |(name, _)| Err(Unfit::Ends(name, "a zero byte")))
+}
+
+/// Whether the service makes something of every word that was given for it alone.
+///
+/// # Errors
+/// The first that it would pass over.
+pub fn uses_all(service: Service, with: &Parameters) -> Result<(), Unfit> {
+    let used: &[&str] = match service {
+        Service::Tcp | Service::Ftp | Service::Smtp | Service::Submission | Service::Nntp => &[],
+        Service::Pop | Service::Pops | Service::Imap | Service::Imaps | Service::Ldap | Service::Ldaps => {
+            &["user", "password-file"]
+        }
+        Service::Sip => &["request", "user"],
+        Service::Dns => &["request", "receive"],
+        Service::Mysql | Service::Pgsql => &["request", "receive", "user", "password-file", "database"],
+        Service::Radius => &["user", "password-file", "secret-file"],
+    };
+    let given = [
+        ("request", with.request.is_some()),
+        ("receive", with.receive.is_some()),
+        ("user", with.user.is_some()),
+        ("password-file", with.password.is_some()),
+        ("database", with.database.is_some()),
+        ("secret-file", with.secret.is_some()),
+    ];
+    if let Some((name, _)) = given.into_iter().find(|(name, given)| *given && !used.contains(name)) {
+        return Err(Unfit::Idle(name));
+    }
+    match service {
+        Service::Mysql | Service::Pgsql if with.receive.is_some() && with.request.is_none() => Err(Unfit::Unasked),
+        _ if with.password.is_some() && with.user.is_none() => Err(Unfit::Idle("password-file without --user")),
+        _ => Ok(()),
+    }
+}
+
 /// The dialogue for one probe. `nonce` is random: whatever has to be different each time comes of it.
 pub fn dialogue(service: Service, transport: Transport, with: &Parameters, nonce: [u8; 16]) -> Box<dyn Dialogue> {
     let text = |steps: Vec<Step>, parting| -> Box<dyn Dialogue> { Box::new(Text::new(steps, parting)) };

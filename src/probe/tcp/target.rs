@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::dialogue::Step;
-use super::service::{Parameters, Service, Transport};
-use crate::probe::lookup::{Host, HostError};
+use super::service::{Parameters, Service, Transport, Unfit, fits};
+use crate::probe::lookup::{Host, HostError, split_port};
+use crate::probe::timeout_ms;
 
 /// One service of one host.
 #[derive(Clone, Debug)]
@@ -57,6 +58,9 @@ pub enum TargetError {
     /// A bracket without its partner.
     #[error("'{0}' is no address: an IPv6 address with a port stands in brackets, as in [2001:db8::1]:25")]
     Brackets(String),
+    /// What the service is to be asked with.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Something that the service cannot do.
     #[error("{0}")]
     Check(String),
@@ -70,11 +74,27 @@ pub enum TargetError {
     },
 }
 
+impl TargetError {
+    /// What to write instead.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Host(HostError::ZoneName(_)) => "write such as fe80::1%eth0, and with a port [fe80::1%eth0]:25",
+            Self::Host(_) | Self::Port(_) | Self::NoPort(_) | Self::Brackets(_) => {
+                "write such as 192.0.2.1:25, mail.example:25 or [2001:db8::1]:25"
+            }
+            Self::Check(_) | Self::Unfit(_) | Self::Field { .. } => {
+                "the manual page has what each service takes, and the fields of a target on stdin"
+            }
+        }
+    }
+}
+
 impl Check {
     /// Whether it can be done at all.
     ///
     /// # Errors
-    /// Datagrams that nobody would answer, TLS over them, steps that a service of its own words does not take.
+    /// Datagrams that nobody would answer, TLS over them, steps that a service of its own words does not take, words that do not
+    /// fit into its language.
     pub fn possible(self) -> Result<Self, TargetError> {
         let no = |why: &str| Err(TargetError::Check(why.to_owned()));
         let steps = &self.parameters.steps;
@@ -89,7 +109,10 @@ impl Check {
             _ if self.service != Service::Tcp && !steps.is_empty() => {
                 no("this service has words of its own: use --send and --expect without --service")
             }
-            _ => Ok(self),
+            _ => {
+                fits(self.service, &self.parameters)?;
+                Ok(self)
+            }
         }
     }
 
@@ -98,7 +121,7 @@ impl Check {
     /// # Errors
     /// Where it means none.
     pub fn target(&self, word: &str) -> Result<Target, TargetError> {
-        let (host, port) = split(word)?;
+        let (host, port) = split_port(word).ok_or_else(|| TargetError::Brackets(word.to_owned()))?;
         let port = match port {
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok().filter(|p| *p > 0),
             Some(_) => None,
@@ -106,23 +129,6 @@ impl Check {
         };
         let port = port.ok_or_else(|| TargetError::Port(word.to_owned()))?;
         Ok(Target { name: word.to_owned(), host: host.parse()?, port, check: self.clone() })
-    }
-}
-
-/// The host and the port of a word.
-fn split(word: &str) -> Result<(&str, Option<&str>), TargetError> {
-    let brackets = || TargetError::Brackets(word.to_owned());
-    if let Some(rest) = word.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or_else(brackets)?;
-        return match after.strip_prefix(':') {
-            Some(port) => Ok((host, Some(port))),
-            None if after.is_empty() => Ok((host, None)),
-            None => Err(brackets()),
-        };
-    }
-    match word.matches(':').count() {
-        1 => Ok(word.split_once(':').map_or((word, None), |(host, port)| (host, Some(port)))),
-        _ => Ok((word, None)),
     }
 }
 
@@ -188,16 +194,11 @@ pub fn from_line(object: &Value, defaults: &Check) -> Result<Target, TargetError
         with.receive = Some(pattern("receive", &text)?);
     }
     if let Some(ms) = line.timeout_ms {
-        let timeout = Duration::try_from_secs_f64(ms / 1e3).ok().filter(|d| !d.is_zero() && *d <= LONGEST);
-        let why = || TargetError::Field { field: "timeout_ms", why: "lies between 0 and a day".to_owned() };
-        check.timeout = timeout.ok_or_else(why)?;
+        check.timeout = timeout_ms(ms).map_err(|why| TargetError::Field { field: "timeout_ms", why })?;
     }
     let target = check.possible()?.target(&line.address)?;
     Ok(Target { name: line.target.unwrap_or(line.address), ..target })
 }
-
-/// The longest time-out.
-pub const LONGEST: Duration = Duration::from_secs(86_400);
 
 fn pattern(field: &'static str, text: &str) -> Result<Regex, TargetError> {
     Regex::new(text).map_err(|e| TargetError::Field { field, why: format!("is no regular expression: {e}") })

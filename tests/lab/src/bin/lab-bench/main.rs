@@ -2,8 +2,8 @@
 //!
 //! What it measures, each in a file of its own: one call ([`oneshot`]), a client's outage ([`failover`]), what a killed
 //! holder leaves ([`lease`]), the CPU of watching ([`cpu`]), heartbeats ([`heartbeat`]) and a flood of garbage among them
-//! ([`flood`]), resources ([`resource`]), whole clusters ([`cluster`]). Parts of it run inside a host of the lab, as this
-//! same program.
+//! ([`flood`]), resources ([`resource`]), whole clusters ([`cluster`]), thousands of targets ([`scale`]). Parts of it run
+//! inside a host of the lab, as this same program.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -25,6 +25,7 @@ mod lease;
 mod oneshot;
 mod process;
 mod resource;
+mod scale;
 mod stats;
 
 use oneshot::{Place, Runs};
@@ -92,12 +93,17 @@ enum Part {
     Resource,
     /// Whole clusters of two nodes beside the real heartbeat; as root
     Cluster,
+    /// Thousands of targets in one process
+    Scale,
     /// A part of `cluster`, inside a host
     #[command(hide = true)]
     AwaitAddress { ip: IpAddr },
     /// A part of `resource`, inside a host
     #[command(hide = true)]
     ResourceInside,
+    /// A part of `scale`, inside a host
+    #[command(hide = true)]
+    ScaleInside,
     /// A part of `oneshot`, inside a host
     #[command(hide = true)]
     OneshotInside { url: String, held: String, free: String, own: String },
@@ -169,7 +175,13 @@ fn run(args: &Arguments) -> anyhow::Result<bool> {
             println!("Clusters\n\n{}", stats::HEAD);
             cluster::measure(&bin, args.faults, args.peer_faults, &mut row)?;
         }
+        Part::Scale => {
+            println!("Thousands of targets\n\n{}", stats::HEAD);
+            let lab = Lab::up(&[("a", "10.9.0.1/24")]);
+            met = inside(lab.host("a"), args, &bin, &["scale-inside"])?;
+        }
         Part::AwaitAddress { ip } => cluster::await_address(*ip)?,
+        Part::ScaleInside => scale::measure(&bin, args.peer_faults, &mut row)?,
         Part::ResourceInside => resource::measure(&bin, args.runs, &mut row)?,
         Part::OneshotInside { url, held, free, own } => {
             let place = Place { bin, url: url.clone(), held: held.clone(), free: free.clone(), own: own.clone() };

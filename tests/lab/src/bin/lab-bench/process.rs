@@ -146,7 +146,7 @@ pub fn peak_mb(line: &Line) -> anyhow::Result<f64> {
 }
 
 /// VmHWM in kB.
-fn high_water(pid: Pid) -> Option<u64> {
+pub fn high_water(pid: Pid) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
