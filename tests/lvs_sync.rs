@@ -276,7 +276,10 @@ fn a_director_by_its_file() {
         assert_eq!((lb.director("www.cf", "start"), lines(&lb.table())), (Some(0), lines(&sorted(5))));
         assert_eq!(lb.director("www.cf", "status"), Some(0));
     }
-    assert_eq!((lb.director("www.cf", "warm"), lb.director("www.cf", "stop")), (Some(0), Some(0)));
+    // Its file is gone: it can be stopped all the same.
+    assert_eq!(lb.director("www.cf", "warm"), Some(0));
+    fs::remove_file(lb.0.join("www.cf")).unwrap();
+    assert_eq!((lb.director("www.cf", "start"), lb.director("www.cf", "stop")), (Some(1), Some(0)));
     assert_eq!((lb.table().as_str(), lb.director("www.cf", "status")), ("", Some(3)));
     // Without cleanstop the services stay.
     write(3, "\tcleanstop=no\n");
