@@ -7,7 +7,7 @@
 mod support;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -139,6 +139,47 @@ fn no_pretence() {
     assert!(matches!(run.status, Some(69)), "no ipvsadm, or no IPVS: {run:#?}");
 }
 
+/// Each line is made as it comes, and what another one did to the table meanwhile is found and mended.
+#[test]
+fn one_line_after_the_other() {
+    let lb = Balancer::new("follow");
+    let mut command = command("lvs-sync");
+    lb.prepared(&mut command);
+    let mut child = command.args(["-", "--follow"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut until = |wanted: &str| {
+        let mut seen = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "it ended: {seen:?}");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            seen.push(event.clone());
+            if event["event"] == wanted {
+                return (event, seen.len());
+            }
+        }
+    };
+    let mut say = |line: &str| writeln!(stdin, "{line}").unwrap();
+    say(WEB);
+    let (outcome, _) = until("outcome");
+    assert_eq!((&outcome["changes"], &outcome["seq"], lb.calls()), (&2.into(), &2.into(), 2));
+    let heavier = WEB.replace("\"weight\":1", "\"weight\":2");
+    say(&heavier);
+    assert_eq!((&until("outcome").0["changes"], lb.calls()), (&1.into(), 1));
+    // The service is gone behind its back: the edit is refused, and then the whole of it is made.
+    fs::write(lb.0.join("table"), "").unwrap();
+    say(WEB);
+    assert_eq!((&until("outcome").0["changed"], lb.calls()), (&true.into(), 3));
+    assert_eq!(lb.table(), "-A -t 10.0.0.100:80 -s wrr\n-a -t 10.0.0.100:80 -r 10.0.0.1:80 -g -w 1\n");
+    say("nonsense");
+    assert_eq!((until("error").0["code"].clone(), lb.calls()), ("usage".into(), 0));
+    say("");
+    say(&heavier);
+    assert_eq!(until("outcome").0["changes"], 1);
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 /// A server that accepts and answers until it is dropped.
 struct Served(u16, std::sync::Arc<std::sync::atomic::AtomicBool>, Option<std::thread::JoinHandle<()>>);
 
@@ -220,6 +261,26 @@ fn a_director_by_its_file() {
     assert_eq!(lb.director("www.cf", "stop"), Some(0));
     assert_eq!((lb.table().as_str(), lb.director("www.cf", "status")), ("", Some(3)));
     assert_eq!(lb.director("www.cf", "stop"), Some(0), "twice is once");
+    // One that is warm has nothing in the table, and all of it as soon as it is started.
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    for _ in 0..2 {
+        lb.calls();
+        assert_eq!((lb.director("www.cf", "warm"), lb.director("www.cf", "status")), (Some(0), Some(3)));
+        let until = Instant::now() + Duration::from_secs(120); // a bound, not a measure
+        let known = || fs::read_to_string(lb.0.join("run/www.cf/states")).unwrap_or_default();
+        while known().split_terminator('\n').collect::<std::collections::BTreeSet<_>>().len() < 2 {
+            assert!(Instant::now() < until, "{}", known());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!((lb.director("www.cf", "warm"), lb.table().as_str()), (Some(0), ""));
+        assert_eq!((lb.director("www.cf", "start"), lines(&lb.table())), (Some(0), lines(&sorted(5))));
+        assert_eq!(lb.director("www.cf", "status"), Some(0));
+    }
+    // Its file is gone: it can be stopped all the same.
+    assert_eq!(lb.director("www.cf", "warm"), Some(0));
+    fs::remove_file(lb.0.join("www.cf")).unwrap();
+    assert_eq!((lb.director("www.cf", "start"), lb.director("www.cf", "stop")), (Some(1), Some(0)));
+    assert_eq!((lb.table().as_str(), lb.director("www.cf", "status")), ("", Some(3)));
     // Without cleanstop the services stay.
     write(3, "\tcleanstop=no\n");
     assert_eq!(lb.director("www.cf", "start"), Some(0));

@@ -49,6 +49,9 @@ pub struct LdirectordArgs {
     /// The stdin of lvs-sync, by a file of states: lines of TARGET, a tab, and up, down or unknown
     #[arg(long, value_name = "STATES", conflicts_with = "problems")]
     pub wanted: Option<PathBuf>,
+    /// Go on with states from stdin, and print each service that changes by them; after an empty line all
+    #[arg(long, requires = "wanted")]
+    pub follow: bool,
     /// What is wrong with it, as check does for the files of a cluster
     #[arg(long)]
     pub problems: bool,
@@ -116,7 +119,9 @@ pub const MANUAL: Manual = Manual {
         "A target of its checks is the virtual service and the server, with a blank between, as in \"tcp:192.0.2.10:80 \
          10.0.0.1:80\". With --wanted a server that is up has its weight; one that is down has the weight 0, or is not there, \
          by quiescent; one that is unknown keeps what it has, and gets nothing if it is not there: so a server has traffic only \
-         after its first good check. The fallback serves where all are down. A file in maintenancedir makes a server down.",
+         after its first good check. The fallback serves where all are down. A file in maintenancedir makes a server down. \
+         With --follow lines like those of STATES come from stdin as well: services that are other than before are printed anew, \
+         and after an empty line all of them, by what is in maintenancedir now.",
         "mon reads the configuration of mon 1.3 (mon(8)), which the second operand names. Problems come first, each as an event with \
          file, line and what to do, then the settings, with what is accepted and does nothing, and one line a service. Monitors and \
          alerts have to be there, in mondir and alertdir or on PATH, and must be such that nobody else could have written them. With \
@@ -134,6 +139,10 @@ pub const MANUAL: Manual = Manual {
         ("ha-conf ha-cf --fields settings.deadtime_ms,nodes", "One setting and the nodes, for a shell."),
         ("ha-conf ldirectord /etc/ha.d/www.cf --problems --human", "Is anything wrong with that .cf of ldirectord?"),
         ("ha-conf ldirectord www.cf --checks probe-http | probe-http --every 10s -", "Check the servers of a .cf."),
+        (
+            "ha-conf ldirectord www.cf --wanted states --follow <changes | lvs-sync --follow -",
+            "The table follows the states that are written into changes.",
+        ),
         ("ha-conf mon /etc/mon/mon.cf --human", "Is this mon.cf right, and what does it watch?"),
         ("ha-conf authkeys --human", "Which key signs, and which are accepted beside it?"),
     ],

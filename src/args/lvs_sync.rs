@@ -18,6 +18,9 @@ pub struct LvsSync {
     /// Delete this service where it is not among what is wanted; may be repeated
     #[arg(long, value_name = "SERVICE")]
     pub own: Vec<Key>,
+    /// Make each line as it comes, until stdin ends
+    #[arg(long, requires = "input", conflicts_with_all = ["dry_run", "own"])]
+    pub follow: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -56,9 +59,12 @@ pub const MANUAL: Manual = Manual {
         "A server of a service on stdin that is not on its line goes. A service that is not on stdin is not touched, whoever \
          made it, unless --own names it.",
         "Where a change fails, no further one is made to that service; the others are finished.",
+        "With --follow each line is made as it comes, and an outcome or an error tells how that ended; of several lines that wait \
+         for one service the last counts. A change is made at once, by the table as it was read last: then the table is read, \
+         and what is missing is made by that.",
     ],
     statuses: &[
-        (0, "everything is as wanted, if need be after changes"),
+        (0, "everything is as wanted, if need be after changes; --follow: stdin has ended, or a signal came"),
         (69, "no ipvsadm, a kernel without IPVS or without that scheduler"),
         (75, "ipvsadm refused a change, or somebody changed the table meanwhile"),
     ],

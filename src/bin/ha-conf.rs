@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use takeover::args::ha_conf::{HaConf, LdirectordArgs, What};
 use takeover::cli::exit::Answer;
 use takeover::cli::output::Output;
-use takeover::cli::{self, Failure};
+use takeover::cli::{self, Failure, follow};
 use takeover::config::check;
+use takeover::config::ldirectord::wanted::{Board, NoState};
 use takeover::config::ldirectord::{self, Names};
 use takeover::config::{self, ConfigError, Problem, Severity, document, mon_cf, trust};
 use takeover::resource::lookup::Places;
@@ -78,6 +79,8 @@ fn names() -> Names {
     Names::parse(&text("/etc/hosts"), &text("/etc/services"))
 }
 
+const STATE: &str = "a line has a TARGET, a tab, and up, down or unknown";
+
 fn ldirectord(file: &Path, args: &LdirectordArgs, output: &mut Output) -> Result<Answer, cli::Error> {
     let names = names();
     if args.problems {
@@ -98,10 +101,23 @@ fn ldirectord(file: &Path, args: &LdirectordArgs, output: &mut Output) -> Result
         let text = std::fs::read_to_string(path).map_err(|e| Failure::at(path, &e))?;
         let states = ldirectord::wanted::states(&text).map_err(|line| {
             let message = format!("{}:{line}: is no state of a target", path.display());
-            Failure::usage(message, "a line has a TARGET, a tab, and up, down or unknown")
+            Failure::usage(message, STATE)
         })?;
-        for service in ldirectord::wanted::wanted(&conf, &states, &names, &|path| path.symlink_metadata().is_ok()) {
-            output.emit(service)?;
+        let mut board = Board::new(&conf, &names, states);
+        board.all().into_iter().try_for_each(|service| output.emit(service))?;
+        if args.follow {
+            output.make_stream();
+            return follow::stdin(output, |lines, output| {
+                for line in lines {
+                    let line = line.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                    match line.and_then(|line| board.take(&line).map_err(|NoState| format!("'{line}' is no state"))) {
+                        Ok(()) => {}
+                        Err(why) => output.emit(cli::error_event(&Failure::usage(why, STATE)))?,
+                    }
+                }
+                board.changed().into_iter().try_for_each(|service| output.emit(service))?;
+                Ok(())
+            });
         }
     } else {
         output.emit(ldirectord::document::global(file, &conf))?;

@@ -1,17 +1,17 @@
 //! lvs-sync: make services of the kernel's load balancer what stdin says.
 
 use std::collections::HashSet;
+use std::io::{self, Read};
 use std::process::ExitCode;
 
 use takeover::args::lvs_sync::LvsSync;
-use takeover::cli::exit::{Answer, Fault};
+use takeover::cli::exit::Answer;
 use takeover::cli::output::Output;
-use takeover::cli::{self, Failure, objects};
+use takeover::cli::{self, Failure, follow, objects};
 use takeover::clock::Instant;
-use takeover::lvs::diff::diff;
 use takeover::lvs::ipvsadm::Ipvsadm;
+use takeover::lvs::keeper::{Keeper, Made};
 use takeover::lvs::report;
-use takeover::lvs::table::Key;
 use takeover::lvs::wanted::{self, Wanted};
 
 fn main() -> ExitCode {
@@ -21,56 +21,67 @@ fn main() -> ExitCode {
 const EXAMPLE: &str = "ha-conf ldirectord FILE --wanted STATES | lvs-sync -";
 
 fn run(args: LvsSync, output: &mut Output) -> Result<Answer, cli::Error> {
-    let wanted = if args.input.is_some() { read()? } else { Vec::new() };
-    let began = Instant::now();
-    let ipvsadm = Ipvsadm { timeout: args.timeout };
-    let present = ipvsadm.table(true)?;
-    let changes = diff(&wanted, &args.own, &present);
+    let mut keeper = Keeper::new(Ipvsadm { timeout: args.timeout }, args.own);
+    if args.follow {
+        return follow(keeper, output);
+    }
+    let wanted = if args.input.is_some() { read(io::stdin().lock())? } else { Vec::new() };
     if args.dry_run {
+        let began = Instant::now();
+        let changes = keeper.missing(&wanted)?;
         changes.iter().try_for_each(|c| output.emit(report::change(c, true)))?;
         output.emit(report::outcome(&changes, true, Instant::now().since(began)))?;
         return Ok(Answer::Yes);
     }
-    let (mut failures, mut made) = (Vec::new(), Vec::new());
-    let mut given_up: HashSet<Key> = HashSet::new();
-    // All of them before anything is told: a reader that goes away leaves no half of a table.
-    for change in changes.iter() {
-        if given_up.contains(&change.key()) {
-            continue;
-        }
-        match ipvsadm.apply(change) {
-            Ok(()) => made.push(change),
-            Err(e) => {
-                given_up.insert(change.key());
-                failures.push(e);
-            }
-        }
+    // The last failure is told as the end of the command.
+    match make(&mut keeper, &wanted, output)? {
+        None => Ok(Answer::Yes),
+        Some(failure) => Err(failure.into()),
     }
-    made.into_iter().try_for_each(|change| output.emit(report::change(change, false)))?;
-    // The last one is told as the end of the command.
-    let last = failures.pop();
-    failures.iter().try_for_each(|e| output.emit(cli::error_event(e)))?;
-    if let Some(failure) = last {
-        return Err(failure.into());
-    }
-    let thresholds = wanted.iter().flat_map(|w| &w.servers).any(|s| s.lower + s.upper > 0)
-        || present.0.iter().flat_map(|s| &s.servers).any(|s| s.lower + s.upper > 0);
-    if !changes.is_empty()
-        && let Some(left) = diff(&wanted, &args.own, &ipvsadm.table(thresholds)?).first()
-    {
-        let words = left.words().join(" ");
-        let message =
-            format!("the table is not as it was made, 'ipvsadm {words}' is missing: somebody else changes it");
-        return Err(Failure::new(Fault::Undetermined, "changed-meanwhile", message).into());
-    }
-    output.emit(report::outcome(&changes, false, Instant::now().since(began)))?;
-    Ok(Answer::Yes)
 }
 
-fn read() -> Result<Vec<Wanted>, Failure> {
+/// Makes it so and tells what was done; what was refused is for the caller to tell, but for all before the last.
+fn make(keeper: &mut Keeper, wanted: &[Wanted], output: &mut Output) -> Result<Option<Failure>, cli::Error> {
+    let began = Instant::now();
+    // All of it before anything is told: a reader that goes away leaves no half of a table.
+    let Made { changes, mut failures } = keeper.make(wanted);
+    changes.iter().try_for_each(|change| output.emit(report::change(change, false)))?;
+    let last = failures.pop();
+    failures.iter().try_for_each(|e| output.emit(cli::error_event(e)))?;
+    if last.is_none() {
+        output.emit(report::outcome(&changes, false, Instant::now().since(began)))?;
+    }
+    Ok(last)
+}
+
+/// Each service as it comes; of several lines that wait for one, the last counts.
+fn follow(mut keeper: Keeper, output: &mut Output) -> Result<Answer, cli::Error> {
+    output.make_stream();
+    follow::stdin(output, |lines, output| {
+        let mut services: Vec<Wanted> = Vec::new();
+        let mut failures = Vec::new();
+        for line in lines.into_iter().filter(|line| !line.as_ref().is_ok_and(|l| l.trim_ascii().is_empty())) {
+            let read = line.map_err(|why| Failure::usage(why, EXAMPLE)).and_then(|line| read(line.as_slice()));
+            match read {
+                Ok(new) => {
+                    services.retain(|s| new.iter().all(|n| n.key != s.key));
+                    services.extend(new);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if !services.is_empty() {
+            failures.extend(make(&mut keeper, &services, output)?);
+        }
+        failures.iter().try_for_each(|e| output.emit(cli::error_event(e)))?;
+        Ok(())
+    })
+}
+
+fn read(input: impl Read) -> Result<Vec<Wanted>, Failure> {
     let mut seen = HashSet::new();
     let mut all = Vec::new();
-    for (line, object) in objects::read(std::io::stdin().lock(), EXAMPLE)? {
+    for (line, object) in objects::read(input, EXAMPLE)? {
         let wrong = |why: String| Failure::usage(format!("line {line} of stdin: {why}"), "see lvs-sync(8)");
         let wanted = wanted::from_line(&object).map_err(|e| wrong(e.to_string()))?;
         if !seen.insert(wanted.key) {

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod event;
 pub mod exit;
 pub mod fields;
+pub mod follow;
 pub mod lines;
 pub mod objects;
 pub mod output;

@@ -1,4 +1,4 @@
-//! The edge: `ipvsadm` asked for the table, told one change at a time, and asked again.
+//! The edge: `ipvsadm` asked for the table, and told one change at a time.
 
 use std::process::Command;
 use std::time::Duration;

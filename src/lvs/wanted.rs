@@ -147,8 +147,8 @@ fn of_server(key: Key, line: ServerLine) -> Result<WantedServer, WantedError> {
     Ok(WantedServer { address, forward, weight: line.weight, add, lower, upper })
 }
 
-/// A name of the kernel's: it becomes a word of a command.
-fn is_name(word: &str) -> bool {
+/// Whether it is a name such as the kernel has for schedulers and their flags: it becomes a word of a command.
+pub fn is_name(word: &str) -> bool {
     (1..16).contains(&word.len())
         && word.starts_with(|c: char| c.is_ascii_lowercase())
         && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')

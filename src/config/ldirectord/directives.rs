@@ -9,6 +9,7 @@ use crate::config::Parsed;
 use crate::config::ha_cf::Ignored;
 use crate::config::text::{Problems, quoted};
 use crate::lvs::table::{Forward, Key, Netmask, Protocol, Settings};
+use crate::lvs::wanted::is_name;
 
 /// Known to ldirectord, and without any effect here.
 const IGNORED: &[(&str, &str)] = &[
@@ -339,18 +340,13 @@ impl<'a> Reader<'a> {
                 _ => self.wrong(at, value, "GET or HEAD"),
             },
             "scheduler" => match value {
-                name if !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase()) => {
-                    service.settings.scheduler = name.to_owned();
-                }
+                name if is_name(name) => service.settings.scheduler = name.to_owned(),
                 _ => self.wrong(at, value, "a scheduler, which has lower-case letters"),
             },
-            "schedflags" => {
-                let known = |f: &str| !f.is_empty() && f.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-                match value.split(',').all(known) {
-                    true => service.settings.flags = value.split(',').map(str::to_owned).collect(),
-                    false => self.wrong(at, value, "a list of flags such as sh-port,sh-fallback"),
-                }
-            }
+            "schedflags" => match value.split(',').all(is_name) {
+                true => service.settings.flags = value.split(',').map(str::to_owned).collect(),
+                false => self.wrong(at, value, "a list of flags such as sh-port,sh-fallback"),
+            },
             "persistent" => service.settings.persistent_s = self.count(at, value, 1_000_000),
             "netmask" => match value.parse::<Netmask>() {
                 Ok(mask) if matches!(mask, Netmask::V6(_)) == v6 => {
@@ -511,7 +507,8 @@ impl<'a> Reader<'a> {
     fn host(&mut self, at: At, word: &str, v6: bool) -> Option<(IpAddr, Option<String>)> {
         let (host, port) = match word.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
-            Some((host, after)) => (host, Some(after.strip_prefix(':')?.to_owned())),
+            // Without the colon it is no port: what is left is judged below.
+            Some((host, after)) => (host, Some(after.strip_prefix(':').unwrap_or_default().to_owned())),
             None => match word.split_once(':') {
                 Some((host, port)) => (host, Some(port.to_owned())),
                 None => (word, None),

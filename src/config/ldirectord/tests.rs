@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::checks::{Prober, sets};
-use super::wanted::{State, states, wanted};
+use super::wanted::{Board, NoState, State, states, wanted};
 use super::{Ldirectord, Names, parse};
+use crate::cli::event::Event;
 use crate::config::{Parsed, Severity};
 
 fn names() -> Names {
@@ -115,6 +116,9 @@ fn wrong_lines_are_all_named() {
         "virtual=10.0.0.1:80\n\tchecktype=external\n\tcheckcommand=true\n",
         "virtual=1\n\tservice=simpletcp\n\treal=10.0.0.1 gate\n",
         "virtual=10.0.0.1:80\nvirtual=10.0.0.1:www\n",
+        "virtual6=[2001:db8::1]80\n",
+        "virtual6=[2001:db8::1]:80\n\treal6=[2001:db8::2]x gate\n",
+        "virtual=10.0.0.1:80\n\tscheduler=longer-than-any-name\n",
     ] {
         assert!(!lines(text).is_empty(), "{text}");
     }
@@ -225,7 +229,27 @@ fn the_table_by_the_states() {
     assert_eq!(of("", format!("{a}\tup\n{b}\tup\n"), &["/m/10.0.0.9:81"]), "10.0.0.1:80=3 10.0.0.9:80=1");
     assert_eq!(states("x\tmaybe\n"), Err(1));
     assert_eq!(states("x up"), Err(1));
-    assert_eq!(states("x\tup\n\nx\tdown\n"), Ok(HashMap::from([("x", State::Down)])));
+    assert_eq!(states("x\tup\n\nx\tdown\n"), Ok(HashMap::from([("x".to_owned(), State::Down)])));
+}
+
+#[test]
+fn what_follows_from_one_more_state() {
+    let conf = good(
+        "virtual=10.0.0.100:80\n\treal=10.0.0.1:80 gate\nvirtual=10.0.0.101:80\n\treal=10.0.0.1:80 gate\n\tchecktype=connect\n",
+    );
+    let names = names();
+    let mut board = Board::new(&conf, &names, HashMap::new());
+    let told = |services: Vec<Event>| services.iter().map(|s| s.fields()["virtual"].clone()).collect::<Vec<_>>();
+    assert_eq!(board.all().len(), 2);
+    let second = "tcp:10.0.0.101:80 10.0.0.1:80";
+    for (line, changed) in [("up", 1), ("up", 0), ("down", 1)] {
+        assert_eq!(board.take(&format!("{second}\t{line}")), Ok(()));
+        assert_eq!(told(board.changed()), vec![json!("tcp:10.0.0.101:80"); changed], "{line}");
+    }
+    assert_eq!((board.take("nonsense"), told(board.changed()).len()), (Err(NoState), 0));
+    // Of a server that is in no service, and after a look at all of them.
+    assert_eq!((board.take("gone\tup"), told(board.changed()).len()), (Ok(()), 0));
+    assert_eq!((board.take(""), told(board.changed()).len()), (Ok(()), 2));
 }
 
 #[test]

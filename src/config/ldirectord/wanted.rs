@@ -20,23 +20,74 @@ pub enum State {
     Unknown,
 }
 
+/// A line is none of `TARGET<TAB>up|down|unknown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoState;
+
+fn state(line: &str) -> Result<(&str, State), NoState> {
+    let (target, word) = line.rsplit_once('\t').ok_or(NoState)?;
+    match word {
+        "up" => Ok((target, State::Up)),
+        "down" => Ok((target, State::Down)),
+        "unknown" => Ok((target, State::Unknown)),
+        _ => Err(NoState),
+    }
+}
+
 /// Reads lines `TARGET<TAB>up|down|unknown`. Of a target that stands twice the last line counts.
 ///
 /// # Errors
 /// With the number of a line that is none of these.
-pub fn states(text: &str) -> Result<HashMap<&str, State>, usize> {
+pub fn states(text: &str) -> Result<HashMap<String, State>, usize> {
     let mut states = HashMap::new();
     for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
-        let (target, word) = line.rsplit_once('\t').ok_or(n + 1)?;
-        let state = match word {
-            "up" => State::Up,
-            "down" => State::Down,
-            "unknown" => State::Unknown,
-            _ => return Err(n + 1),
-        };
-        states.insert(target, state);
+        let (target, state) = state(line).map_err(|NoState| n + 1)?;
+        states.insert(target.to_owned(), state);
     }
     Ok(states)
+}
+
+/// What is known of the targets, and what was last said to follow from it.
+#[derive(Debug)]
+pub struct Board<'a> {
+    conf: &'a Ldirectord,
+    names: &'a Names,
+    states: HashMap<String, State>,
+    said: Vec<Event>,
+}
+
+impl<'a> Board<'a> {
+    /// With these states.
+    pub fn new(conf: &'a Ldirectord, names: &'a Names, states: HashMap<String, State>) -> Self {
+        Self { conf, names, states, said: Vec::new() }
+    }
+
+    /// Takes a line of a state. After an empty one all services count as changed.
+    ///
+    /// # Errors
+    /// For a line that is no state: nothing has changed.
+    pub fn take(&mut self, line: &str) -> Result<(), NoState> {
+        if line.is_empty() {
+            self.said.clear();
+            return Ok(());
+        }
+        let (target, state) = state(line)?;
+        self.states.insert(target.to_owned(), state);
+        Ok(())
+    }
+
+    /// All services, by the states and by the files in `maintenancedir` now.
+    pub fn all(&mut self) -> Vec<Event> {
+        self.said = wanted(self.conf, &self.states, self.names, &|path| path.symlink_metadata().is_ok());
+        self.said.clone()
+    }
+
+    /// Those of them that are not as they were said to be last.
+    pub fn changed(&mut self) -> Vec<Event> {
+        let before = std::mem::take(&mut self.said);
+        let same = |n: usize, now: &Event| before.get(n).is_some_and(|was| was.fields() == now.fields());
+        self.all().into_iter().enumerate().filter(|(n, now)| !same(*n, now)).map(|(_, now)| now).collect()
+    }
 }
 
 /// Whether a server is out of service by hand: a file of its address or its name is in `maintenancedir`.
@@ -52,7 +103,7 @@ pub fn in_maintenance(real: &Real, names: &Names, exists: &impl Fn(&str) -> bool
 /// One line a virtual service, for lvs-sync.
 pub fn wanted(
     conf: &Ldirectord,
-    states: &HashMap<&str, State>,
+    states: &HashMap<String, State>,
     names: &Names,
     exists: &impl Fn(&Path) -> bool,
 ) -> Vec<Event> {
