@@ -194,8 +194,6 @@ struct Node {
     /// It does not know yet that it was away.
     waking_until: u64,
     runs: Vec<Run>,
-    /// Its stop is under way.
-    stops: Vec<bool>,
     stuck: Vec<bool>,
     reaches_arbiter: bool,
     /// When that last changed.
@@ -248,7 +246,6 @@ impl World {
                 paused: None,
                 waking_until: 0,
                 runs: vec![Run::Off; plan.groups.len()],
-                stops: vec![false; plan.groups.len()],
                 stuck: vec![false; plan.groups.len()],
                 reaches_arbiter: true,
                 reached_at: 0,
@@ -500,7 +497,6 @@ impl World {
         node.up = false;
         node.paused = None;
         node.runs.fill(Run::Off);
-        node.stops.fill(false);
     }
 
     fn wake(&mut self, n: usize, since: u64) -> Outcome {
@@ -671,7 +667,6 @@ impl World {
                 self.turn += 1;
                 let turn = self.turn;
                 self.nodes[n].runs[g] = Run::On(turn);
-                self.nodes[n].stops[g] = true;
                 self.moved();
                 let later = 10 + self.dice.below(STOP - 10);
                 self.at(later, n, Event::Done { epoch, group: g, start: false, turn });
@@ -726,7 +721,6 @@ impl World {
         if (!start && !sticks) || (fails && !half) {
             self.nodes[n].runs[g] = Run::Off;
         }
-        self.nodes[n].stops[g] = false;
         self.nodes[n].stuck[g] = sticks;
         self.failed |= fails || sticks;
         let action = if start { "acquire" } else { "release" };

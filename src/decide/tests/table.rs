@@ -418,9 +418,14 @@ fn two_claims_at_once_do_not_exceed_the_limit() {
     t.done("acquire", "g1", 1);
     t.did();
     // g0 comes free while g1 is claimed again.
-    t.passes(10_000);
     t.with(1, 0, None);
-    (0..3).for_each(|_| t.says(1, &[0]));
+    let before = t.report(1, &[0]);
+    t.passes(10_500);
+    t.must(&[]);
+    t.hears(1, Voice::Ours(before));
+    let claims = t.said.as_ref().unwrap().groups.iter().filter(|entry| entry.mark == Mark::Claims);
+    assert_eq!(claims.count(), 2);
+    t.says(1, &[0]);
     assert_eq!(t.did().len(), 1);
 }
 
