@@ -176,9 +176,10 @@ impl ConfigError {
                 io::ErrorKind::NotFound if path.ends_with("ha.cf") || path.ends_with("haresources") => {
                     Some(format!("--ha-d names the folder; without it, {DEFAULT_DIR}"))
                 }
-                io::ErrorKind::NotFound => {
-                    Some("check the path: without a / before it it begins in the current folder".into())
-                }
+                io::ErrorKind::NotFound => Some(match path.parent().filter(|_| path.is_absolute()) {
+                    Some(folder) => format!("look what is there: ls -l {}", trust::shell_word(folder)),
+                    None => "it was looked for in the current folder: give the whole path".into(),
+                }),
                 _ => None,
             },
             Self::NoKeys(path) => Some(format!(
@@ -260,9 +261,8 @@ mod tests {
             ConfigError::Unreadable { path: path.into(), error }.hint().unwrap_or_default()
         };
         assert!(hint("/etc/ha.d/ha.cf").contains("--ha-d") && hint("x/haresources").contains("--ha-d"));
-        for named in ["/etc/mon/mon.cf", "ldirectord.cf", "not-ha.cf"] {
-            assert!(hint(named).starts_with("check the path"), "{named}");
-        }
+        assert_eq!(hint("/etc/mon/mon.cf"), "look what is there: ls -l /etc/mon");
+        assert!(hint("ldirectord.cf").contains("current folder") && hint("not-ha.cf").contains("current folder"));
     }
 
     #[test]
