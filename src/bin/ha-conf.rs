@@ -98,7 +98,8 @@ fn ldirectord(file: &Path, args: &LdirectordArgs, output: &mut Output) -> Result
             }
         }
     } else if let Some(path) = &args.wanted {
-        let text = std::fs::read_to_string(path).map_err(|e| Failure::at(path, &e))?;
+        let unreadable = |error| ConfigError::Unreadable { path: path.clone(), error };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let states = ldirectord::wanted::states(&text).map_err(|line| {
             let message = format!("{}:{line}: is no state of a target", path.display());
             Failure::usage(message, STATE)
