@@ -105,9 +105,11 @@ fn ldirectord(file: &Path, args: &LdirectordArgs, output: &mut Output) -> Result
             Failure::usage(message, STATE)
         })?;
         let mut board = Board::new(&conf, &names, states);
-        board.all().into_iter().try_for_each(|service| output.emit(service))?;
         if args.follow {
             output.make_stream();
+        }
+        board.all().into_iter().try_for_each(|service| output.emit(service))?;
+        if args.follow {
             return follow::stdin(output, |lines, output| {
                 for line in lines {
                     let line = line.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
