@@ -113,9 +113,9 @@ fn ldirectord(file: &Path, args: &LdirectordArgs, output: &mut Output) -> Result
             return follow::stdin(output, |lines, output| {
                 for line in lines {
                     let line = line.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-                    match line.and_then(|line| board.take(&line).map_err(|NoState| format!("'{line}' is no state"))) {
-                        Ok(()) => {}
-                        Err(why) => output.emit(cli::error_event(&Failure::usage(why, STATE)))?,
+                    let taken = line.and_then(|l| board.take(&l).map_err(|NoState| format!("'{l}' is no state")));
+                    if let Err(why) = taken {
+                        output.emit(cli::error_event(&Failure::usage(why, STATE)))?;
                     }
                 }
                 board.changed().into_iter().try_for_each(|service| output.emit(service))?;
