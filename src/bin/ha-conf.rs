@@ -98,21 +98,24 @@ fn ldirectord(file: &Path, args: &LdirectordArgs, output: &mut Output) -> Result
             }
         }
     } else if let Some(path) = &args.wanted {
-        let text = std::fs::read_to_string(path).map_err(|e| Failure::at(path, &e))?;
+        let unreadable = |error| ConfigError::Unreadable { path: path.clone(), error };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let states = ldirectord::wanted::states(&text).map_err(|line| {
             let message = format!("{}:{line}: is no state of a target", path.display());
             Failure::usage(message, STATE)
         })?;
         let mut board = Board::new(&conf, &names, states);
-        board.all().into_iter().try_for_each(|service| output.emit(service))?;
         if args.follow {
             output.make_stream();
+        }
+        board.all().into_iter().try_for_each(|service| output.emit(service))?;
+        if args.follow {
             return follow::stdin(output, |lines, output| {
                 for line in lines {
                     let line = line.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-                    match line.and_then(|line| board.take(&line).map_err(|NoState| format!("'{line}' is no state"))) {
-                        Ok(()) => {}
-                        Err(why) => output.emit(cli::error_event(&Failure::usage(why, STATE)))?,
+                    let taken = line.and_then(|l| board.take(&l).map_err(|NoState| format!("'{l}' is no state")));
+                    if let Err(why) = taken {
+                        output.emit(cli::error_event(&Failure::usage(why, STATE)))?;
                     }
                 }
                 board.changed().into_iter().try_for_each(|service| output.emit(service))?;
