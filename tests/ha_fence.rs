@@ -66,8 +66,8 @@ impl Drop for Dir {
 fn a_status_is_what_a_device_says_and_nothing_else() {
     let dir = Dir::new("statuses");
     let (off, no) = (dir.device("off", "exit 0"), dir.device("no", "exit 3"));
-    let silent = dir.device("silent", "exec sleep 600");
-    let stubborn = dir.device("stubborn", "exec timeout --foreground -s KILL 600 sh -c 'kill -KILL $PPID'");
+    // What timeout(1) ends with for a device that does not answer, and for one that does not end either.
+    let (silent, stubborn) = (dir.device("silent", "exit 124"), dir.device("stubborn", "exit 137"));
     let other = dir.write("other", 0o755, "#!/nowhere/interpreter\n");
     let plain = dir.write("plain", 0o644, "");
     for (devices, status) in [
@@ -87,9 +87,11 @@ fn a_status_is_what_a_device_says_and_nothing_else() {
     ] {
         let lines: String = devices.iter().map(|device| format!("stonith_host * {device} x\n")).collect();
         dir.ha_cf(&lines);
-        let run = dir.fence("--node ha2 --timeout 0.2");
+        let run = dir.fence("--node ha2");
         assert_eq!(run.status, Some(status), "{devices:?} {run:#?}");
     }
+    dir.ha_cf(&format!("stonith_host * {} x", dir.device("endless", "exec sleep 600")));
+    dir.fence("--node ha2 --timeout 0.1").ends_with(75);
 }
 
 #[test]
