@@ -147,9 +147,12 @@ fn with_a_ping_node_the_side_that_reaches_it_is_the_only_holder() {
     a.host.heal();
     settled(&[&a, &b], VIP, "ha1");
     // Both lose the router: nobody is better, nothing moves.
+    let taken = [&a, &b].map(|node| node.decided("acquire"));
     lab.host("router").cut(Cut::Silent);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    // Twice the deadping: both have given it up.
+    eventually("both miss it", || [&a, &b].iter().all(|node| node.misses("10.9.0.254") > 1600.0));
     assert_eq!(holders(&[&a, &b], VIP), ["ha1"], "{}", a.log());
+    assert_eq!([&a, &b].map(|node| node.decided("acquire")), taken, "{}", b.log());
 }
 
 #[test]
@@ -166,14 +169,22 @@ fn one_of_two_cables_is_enough() {
     a.start();
     b.start();
     settled(&[&a, &b], VIP, "ha1");
+    let both = |medium: &str, is: &str| {
+        eventually(&format!("{medium} is {is} for both"), || [&a, &b].iter().all(|node| node.link(medium) == is));
+    };
+    let nothing_moved = |enough: &str| {
+        assert_eq!(holders(&[&a, &b], VIP), ["ha1"], "{enough} alone is enough: {}{}", a.log(), b.log());
+        assert_eq!(b.decided("acquire"), 0, "{enough} alone is enough: {}", b.log());
+    };
+    both("serial", "up");
     cable.cut();
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    assert_eq!(holders(&[&a, &b], VIP), ["ha1"], "the network alone is enough");
+    both("serial", "dead");
+    nothing_moved("the network");
     cable.heal();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    both("serial", "up");
     a.host.cut(Cut::Silent);
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    assert_eq!(holders(&[&a, &b], VIP), ["ha1"], "the cable alone is enough");
+    both("eth0", "dead");
+    nothing_moved("the cable");
     cable.cut();
     eventually("both cut: as heartbeat does, both have it", || b.has(VIP));
     cable.heal();

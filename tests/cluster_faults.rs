@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use cluster::hosts::eventually;
 use cluster::{Node, VIP, flagged, holders, pair, pair_with, settled, signal, support_mode, two};
 use serde_json::Value;
+use takeover::node::stillness::Sign;
 use takeover_lab::Signal;
 
 const PAIR: &str = "bcast eth0\nnode ha1 ha2\nauto_failback on\n";
@@ -79,7 +80,15 @@ fn nothing_is_killed_that_only_has_little_to_do() {
     let (mut a, mut b) =
         pair_with(&lab, &format!("{PAIR}env TAKEOVER_LEASE=4s\n"), &format!("ha1 {VIP}/24/eth0 Flag\n"));
     run(&mut a, &mut b);
-    std::thread::sleep(Duration::from_secs(8));
+    let looks = |node: &Node| {
+        let pid = node.pid("ha-watch --every").unwrap_or_else(|| panic!("no ha-watch: {}", node.log()));
+        Sign::of("ha-watch".to_owned(), pid).map_or(0, |sign| sign.waits)
+    };
+    let before = [&a, &b].map(looks);
+    // It waits once a look, and would kill at the third.
+    eventually("each was looked at five times", || {
+        [&a, &b].map(looks).iter().zip(before).all(|(now, before)| *now > before + 5)
+    });
     for node in [&a, &b] {
         assert!(!node.log().contains("stood still") && !node.log().contains("ended with"), "{}", node.log());
     }

@@ -90,7 +90,7 @@ echo "$me $*" >>"$state/calls"
 case $1 in
 sh-resource) [ "$2" = minor-7 ] && echo r0 ;;
 role) [ -e "$state/9" ] && role "$me" || echo "$(role "$me")/$(role "$peer")" ;;
-cstate) cat "$state/cstate" 2>/dev/null || echo Connected ;;
+cstate) [ ! -e "$state/cstate.fails" ] || exit 10; cat "$state/cstate" 2>/dev/null || echo Connected ;;
 status)
     name=$peer
     [ -e "$state/8.4" ] && name=peer # it knows no names
@@ -166,6 +166,13 @@ fn drbd_is_promoted_before_and_demoted_after() {
     for more in ["", "--dry-run"] {
         claim(&b, more).failed("fs-claim", 69, "split-brain");
     }
+    // Nor is silence a word on who has it.
+    std::fs::write(bin.path("cstate.fails"), "").unwrap();
+    for more in ["", "--dry-run"] {
+        claim(&b, more).failed("fs-claim", 69, "drbd");
+    }
+    assert_ne!(role("ha2"), "Primary\n");
+    std::fs::remove_file(bin.path("cstate.fails")).unwrap();
     std::fs::write(bin.path("cstate"), "WFConnection\n").unwrap();
     assert_eq!(event(claim(&b, "").ends_with(0), "claimed")["strength"], json!("advisory"));
     b.run("fs-release /run/m").ends_with(0);

@@ -88,20 +88,27 @@ fn a_stdout_that_is_gone_is_no_panic() {
         ("ha-status --run-dir run", 0, 75, 70),
         ("ha-status --run-dir run --human", 0, 75, 70),
         ("ha-status --run-dir nowhere", 69, 69, 69),
-        ("ha-decide --ha-d ha.d --node ha1 --explain events", 0, 75, 0),
+        // While it runs it goes on without a reader; what is lost in the end is no success.
+        ("ha-decide --ha-d ha.d --node ha1 --explain events", 0, 75, 70),
+        ("ha-decide --ha-d ha.d --node ha1 --explain ha.d", 69, 75, 69),
         ("ha-decide --ha-d ha.d --node zz events", 78, 78, 78),
     ] {
         for (shell, status) in [
             (format!("exec {words} >&-"), closed),
             (format!("exec {words} >/dev/full"), full),
             (format!("{words} 2>&- >/dev/null"), closed),
-            // The reader is gone before a line is written.
-            (format!("{{ {{ sleep 0.2; {words}; echo $? >&3; }} | :; }} 3>got; exit $(cat got)"), gone),
         ] {
             let run = node.run("timeout", &["-k", "1", "10", "sh", "-c", &shell]);
             assert!(!run.stderr.contains("panicked"), "{run:#?}");
             assert_eq!(run.status, Some(status), "{run:#?}");
         }
+        // The reader is gone before a line is written.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = node.command("timeout");
+        let run = finish(command.args(["-k", "1", "10"]).args(words.split(' ')).stdout(writer));
+        assert!(!run.stderr.contains("panicked"), "{run:#?}");
+        assert_eq!(run.status, Some(gone), "{run:#?}");
     }
     if nix::unistd::geteuid().is_root() {
         fs::set_permissions(node.dir.join("run"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
@@ -111,5 +118,17 @@ fn a_stdout_that_is_gone_is_no_panic() {
             77,
             "permission-denied",
         );
+    }
+}
+
+/// Help that nobody got is no success.
+#[test]
+fn help_on_a_full_disk() {
+    let node = Node::new("help");
+    let names = ["ha-node", "ha-fence", "ha-standby", "cl_status", "standby-watch", "watch-services"];
+    for name in names.iter().chain(&["install", "demo", "bench", "test"]) {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let run = finish(node.command(&format!("scripts/{name}")).arg("--help").stdout(full));
+        assert_eq!(run.status, Some(if *name == "cl_status" { 13 } else { 70 }), "{run:#?}");
     }
 }

@@ -151,6 +151,26 @@ impl Process {
     fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap().success());
     }
+
+    /// The number of its own child of this name.
+    fn child(&self, name: &str) -> Option<i32> {
+        let children = format!("/proc/{0}/task/{0}/children", self.0.id());
+        let text = fs::read_to_string(children).unwrap_or_default();
+        let is = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+        text.split_whitespace().map(|pid| pid.parse().unwrap()).find(is)
+    }
+
+    /// Kills what runs the monitors.
+    fn kill_prober(&self) {
+        let prober = self.child("probe-exec").unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(prober), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+
+    /// It comes to its end by itself.
+    fn ends_with(&mut self, status: i32) {
+        until("it ends", || self.0.try_wait().unwrap().is_some());
+        assert_eq!(self.0.wait().unwrap().code(), Some(status));
+    }
 }
 
 /// Our flow in a folder: mon.cf there, events in out, what is remembered in state.
@@ -161,7 +181,8 @@ fn flow(dir: &Dir) -> Process {
         .arg("--state")
         .arg(dir.0.join("state"))
         .arg(dir.0.join("mon.cf"))
-        .env("PATH", format!("{ours}:{}", std::env::var("PATH").unwrap()))
+        // What a test puts into its folder stands in the place of a command.
+        .env("PATH", format!("{}:{ours}:{}", dir.0.display(), std::env::var("PATH").unwrap()))
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(out)
@@ -281,25 +302,98 @@ fn debians_alerts_in_our_flow_and_a_restart_between() {
     drop(third);
 }
 
+/// How often it has begun for this reason.
+fn started(dir: &Dir, reason: &str) -> usize {
+    events(dir).iter().filter(|e| e["event"] == "started" && e["reason"] == reason).count()
+}
+
 #[test]
 fn a_reload_takes_a_good_file_and_leaves_a_wrong_one() {
     let dir = Dir::new("reload");
     switched(&dir, "");
     let flow = flow(&dir);
-    let started = |reason: &str| {
-        dir.read("log").matches("startup web http").count() == 1
-            && events(&dir).iter().filter(|e| e["event"] == "state").count() == 0
-            && !reason.is_empty()
-    };
-    until("it works", || state(&dir, "web", "http") == "ok" && started("start"));
+    until("it works", || state(&dir, "web", "http") == "ok");
+    until("the startup alert", || dir.read("log").matches("startup web http").count() == 1);
+    assert_eq!(started(&dir, "start"), 1);
     let good = dir.read("mon.cf");
-    dir.write("mon.cf", 0o644, &good.replace("interval 0.2s", "interval often"));
-    flow.signal("-HUP");
-    until("the error", || events(&dir).iter().any(|e| e["event"] == "error" && e["code"] == "configuration"));
+    let wrong = [
+        (good.replace("interval 0.2s", "interval often"), "configuration"),
+        ("hostgroup web h1\n".to_owned(), "nothing-to-do"),
+    ];
+    for (n, (text, code)) in wrong.iter().enumerate() {
+        dir.write("mon.cf", 0o644, text);
+        flow.signal("-HUP");
+        until(code, || events(&dir).iter().any(|e| e["event"] == "error" && e["code"] == *code));
+        // The file is still wrong; what was in force goes on, though a part of it has to be started again.
+        flow.kill_prober();
+        until("it is started again", || started(&dir, "restart") == n + 1);
+        let (is, fails) = [("fail", true), ("ok", false)][n];
+        let down = dir.0.join("down");
+        if fails {
+            fs::write(down, "").unwrap()
+        } else {
+            fs::remove_file(down).unwrap()
+        }
+        until(&format!("it is {is}: {}", dir.read("out")), || state(&dir, "web", "http") == is);
+    }
+    assert_eq!(started(&dir, "reload"), 0);
     dir.write("mon.cf", 0o644, &good.replace("service http", "service https"));
     flow.signal("-HUP");
     until("the new service", || state(&dir, "web", "https") == "ok");
+    assert_eq!(started(&dir, "reload"), 1);
     assert_eq!(dir.read("log").matches("startup").count(), 1, "not at a reload");
+}
+
+/// A signal that comes while nothing runs that could be told of it is followed all the same, and what only waits ends.
+#[test]
+fn signals_between_two_starts() {
+    let dir = Dir::new("between");
+    switched(&dir, "");
+    let ours = path("ha-event");
+    let at = |name: &str| dir.0.join(name).display().to_string();
+    // Each start tells that it is about to, and waits for leave if it is to.
+    let held = format!(
+        "#!/bin/sh\ncase \" $* \" in *' started '*) if [ -e {0} ]; then : >{1}; while [ -e {0} ]; do /bin/sleep 0.05; done; fi ;; \
+         esac\nexec {2} \"$@\"\n",
+        at("hold"),
+        at("here"),
+        ours.display()
+    );
+    dir.write("ha-event", 0o755, &held);
+    // The pause after an end lasts until it is over, not until its time has come.
+    dir.write("sleep", 0o755, &format!("#!/bin/sh\n: >{}\nexec /bin/sleep 100000\n", at("pauses")));
+    let mut flow = flow(&dir);
+    until("it works", || state(&dir, "web", "http") == "ok");
+    let pause = |flow: &Process| {
+        let _ = fs::remove_file(dir.0.join("pauses"));
+        flow.kill_prober();
+        until("it pauses", || dir.0.join("pauses").exists());
+    };
+    // A reload ends the pause, and one more comes while that begins.
+    pause(&flow);
+    fs::write(dir.0.join("hold"), "").unwrap();
+    flow.signal("-HUP");
+    until("it is about to begin", || dir.0.join("here").exists());
+    let good = dir.read("mon.cf");
+    dir.write("mon.cf", 0o644, &good.replace("service http", "service https"));
+    flow.signal("-HUP");
+    fs::remove_file(dir.0.join("hold")).unwrap();
+    until("the new service", || state(&dir, "web", "https") == "ok");
+    // The end, in the same place.
+    fs::remove_file(dir.0.join("here")).unwrap();
+    fs::write(dir.0.join("hold"), "").unwrap();
+    flow.signal("-HUP");
+    until("it is about to begin", || dir.0.join("here").exists());
+    flow.signal("-TERM");
+    fs::remove_file(dir.0.join("hold")).unwrap();
+    flow.ends_with(0);
+    assert_eq!(events(&dir).last().unwrap()["what"], "watch-services", "{}", dir.read("out"));
+    // And in a pause.
+    let mut flow = self::flow(&dir);
+    until("it works again", || flow.child("probe-exec").is_some() && started(&dir, "start") == 2);
+    pause(&flow);
+    flow.signal("-TERM");
+    flow.ends_with(0);
 }
 
 #[test]
@@ -314,12 +408,23 @@ fn wrong_words_and_files() {
     };
     call(&["--colour"]).failed("watch-services", 64, "usage");
     call(&["--alert-timeout", "soon"]).failed("watch-services", 64, "usage");
+    // What keeps probe-exec from running is no word of the caller.
+    let broken = dir.write("probe-exec", 0o755, "#!/bin/sh\nexit 69\n");
+    let first = format!("{}:{ours}:/usr/bin:/bin", dir.0.display());
+    finish(Command::new(&script).env("PATH", first)).failed("watch-services", 69, "system");
+    fs::remove_file(broken).unwrap();
     call(&["--help"]).ends_with(0);
     // What cannot be remembered comes out at the start.
     fs::create_dir(dir.0.join("folder")).unwrap();
     let good = dir.write("good.cf", 0o644, "watch a\nservice x\ninterval 1s\nmonitor true\nperiod\nalert true\n");
     let folder = dir.0.join("folder").display().to_string();
     call(&["--state", &folder, good.to_str().unwrap()]).failed("mon-decide", 70, "system");
+    let mut nowhere = command("mon-decide");
+    finish(nowhere.arg(&good).args(["--state", "/nonexistent/state"])).failed("mon-decide", 69, "state-unwritable");
+    for endless in ["/dev/full", "/dev/zero"] {
+        finish(command("mon-decide").arg(&good).args(["--state", endless])).failed("mon-decide", 70, "system");
+    }
+    finish(command("mon-decide").arg(&good).arg("/tmp")).failed("mon-decide", 69, "unreadable-input");
     call(&["/nowhere/mon.cf"]).failed("ha-conf", 78, "no-such-file");
     let idle = dir.write("idle.cf", 0o644, "hostgroup a b\n");
     call(&[idle.to_str().unwrap()]).failed("watch-services", 78, "nothing-to-do");

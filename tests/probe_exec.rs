@@ -15,7 +15,10 @@ use support::{Run, command, run};
 
 /// Runs it with these lines on stdin.
 fn fed(args: &[&str], lines: &[Value]) -> Run {
-    let mut child = command("probe-exec");
+    fed_to(command("probe-exec"), args, lines)
+}
+
+fn fed_to(mut child: Command, args: &[&str], lines: &[Value]) -> Run {
     child.args(args).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let words = format!("{child:?}");
     let mut child = child.spawn().unwrap();
@@ -72,6 +75,32 @@ fn what_is_said() {
     assert_eq!(mon.ends_with(0).stdout.lines().next(), Some(""));
     let mon = run("probe-exec", &["--exit-style", "mon", "--style", "mon", "--target", "web1", "--", "false"]);
     assert_eq!(mon.ends_with(1).stdout.lines().next(), Some("web1"));
+}
+
+/// A shell runs it, with all that any other check has, wherever it is found.
+#[test]
+fn a_script_without_a_first_line() {
+    let dir = Dir::new("script");
+    let file = dir.0.join("bare");
+    std::fs::write(&file, "echo \"$1 $A\"; cat; echo told >&2; exit 1\n").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", dir.0.display(), std::env::var("PATH").unwrap());
+    // On the PATH of the check, on ours, by its path.
+    let check = |word: &str, env: Value| json!({"command": [word, "x"], "style": "mon", "env": env, "input": "y\n"});
+    let by_path = file.display().to_string();
+    for (ours, check) in [
+        (None, check("bare", json!({"A": "a", "PATH": path}))),
+        (Some(&path), check("bare", json!({"A": "a"}))),
+        (None, check(&by_path, json!({"A": "a"}))),
+    ] {
+        let mut command = command("probe-exec");
+        if let Some(path) = ours {
+            command.env("PATH", path);
+        }
+        let run = fed_to(command, &[], &[check]);
+        let event = run.ends_with(1).event();
+        assert_eq!((&event["summary"], &event["detail"]), (&json!("x a"), &json!("y\ntold\n")), "{run:#?}");
+    }
 }
 
 #[test]

@@ -5,10 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::mon_cf::Block;
-
-/// Failures that are remembered for alertafter, at most.
-const MOST: usize = 10_000;
+use crate::config::mon_cf::{Block, MOST_FAILURES};
 
 /// What is thought of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +39,20 @@ impl fmt::Display for Status {
             Self::Fail => "fail",
         })
     }
+}
+
+/// How much of what is remembered has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// None of it.
+    #[default]
+    Nothing,
+    /// When a service last worked, and what it said.
+    Success,
+    /// What is counted of a failure.
+    Counted,
+    /// What a restart without it would tell again, or not at all.
+    Decided,
 }
 
 /// What is known of a service; times in milliseconds on the timeline of the decider.
@@ -117,6 +128,8 @@ impl Memory {
 
     /// The timeline begins at the wall clock's time: what was remembered is on it already.
     pub fn recall(&mut self, from: Remembered, blocks: &[Block]) {
+        // The last ones are what alertafter looks at.
+        let old = from.recent.len().saturating_sub(MOST_FAILURES as usize);
         let mut told = from.periods;
         let periods = blocks.iter().map(|block| {
             let (last_alert, sent) = told.remove(&block.label).unwrap_or_default();
@@ -129,7 +142,7 @@ impl Memory {
             last_failure: from.last_failure,
             last_success: from.last_success,
             recovered: from.recovered,
-            recent: from.recent.into_iter().take(MOST).collect(),
+            recent: from.recent.into_iter().skip(old).collect(),
             summary: from.summary,
             failure_summary: from.failure_summary,
             output: from.output,

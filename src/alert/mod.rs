@@ -20,7 +20,7 @@ use crate::config::mon_cf::depend::{Expression, Name};
 use crate::config::mon_cf::document::environment;
 use crate::config::mon_cf::period::Local;
 use crate::config::mon_cf::{After, Alert, Block, MonCf, Service, Unless};
-use memory::{Memory, Remembered, Status};
+use memory::{Change, Memory, Remembered, Status, Told};
 
 /// When something happened.
 #[derive(Clone, Copy, Debug)]
@@ -152,14 +152,13 @@ impl Decision {
         match self {
             Self::Run(run) => {
                 let program = run.argv.first().map(|p| p.rsplit('/').next().unwrap_or(p)).unwrap_or_default();
-                let target = format!("alert {} {} {program}", run.name.group, run.name.service);
-                let env: serde_json::Map<_, _> = run.env.into_iter().map(|(n, v)| (n, v.into())).collect();
+                let target = format!("alert {} {program}", run.name.target());
                 let event =
                     Event::new("alert", format!("{} alert {program} for {}: {}", run.kind.word(), run.name, run.cause))
                         .with("target", target)
                         .with("argv", run.argv)
                         .with("style", "mon")
-                        .with("env", env)
+                        .with("env", serde_json::Value::from_iter(run.env))
                         .with("input", run.input);
                 of(event, run.name)
                     .with("period", run.period)
@@ -202,6 +201,27 @@ impl Depend {
     }
 }
 
+/// A call of alerts but for their names and their own arguments.
+struct Call {
+    name: Name,
+    kind: Kind,
+    words: Vec<String>,
+    env: BTreeMap<String, String>,
+    input: String,
+}
+
+impl Call {
+    /// The call of one of them; `programs` says where it is, `block` is the period section that it stands in.
+    fn run(&self, programs: &HashMap<String, String>, alert: &Alert, block: Option<&Block>, cause: String) -> Run {
+        let program = &alert.words[0];
+        let mut argv = vec![programs.get(program).unwrap_or(program).clone()];
+        argv.extend(self.words.iter().chain(&alert.words[1..]).cloned());
+        let period = block.map(|block| block.label.clone());
+        let (name, env, input) = (self.name.clone(), self.env.clone(), self.input.clone());
+        Run { name, period, kind: self.kind, argv, env, input, cause }
+    }
+}
+
 /// Decides, and remembers what that takes.
 #[derive(Debug)]
 pub struct Decider {
@@ -216,27 +236,39 @@ pub struct Decider {
     /// The timeline, and how far the wall clock is ahead of it.
     now: i64,
     ahead: i64,
+    /// Since it was last asked for.
+    change: Change,
 }
 
 impl Decider {
     /// Of this configuration; `programs` says where an alert is.
     pub fn new(content: MonCf, programs: HashMap<String, String>) -> Self {
-        let numbers = content.services.iter().enumerate().map(|(n, s)| (s.target(), n)).collect();
+        let numbers = content.services.iter().enumerate().map(|(n, s)| (s.full_name().target(), n)).collect();
         let memory = content.services.iter().map(|s| Memory::new(s.periods.len())).collect();
-        Self { content, programs, numbers, memory, anchor: None, now: 0, ahead: 0 }
+        Self { content, programs, numbers, memory, anchor: None, now: 0, ahead: 0, change: Change::Nothing }
     }
 
     /// What an earlier run remembered of a service; nothing where it is not in the configuration any more. Only before
     /// the first event.
     pub fn recall(&mut self, group: &str, service: &str, remembered: Remembered) {
-        let Some(number) = self.numbers.get(&format!("{group} {service}")) else { return };
-        self.memory[*number].recall(remembered, &self.content.services[*number].periods);
+        let name = Name { group: group.to_owned(), service: service.to_owned() };
+        let Some(number) = self.number(&name) else { return };
+        self.memory[number].recall(remembered, &self.content.services[number].periods);
+    }
+
+    fn number(&self, name: &Name) -> Option<usize> {
+        self.numbers.get(&name.target()).copied()
     }
 
     /// What a later run has to know.
     pub fn remember(&self) -> impl Iterator<Item = (Name, Remembered)> {
         let known = self.content.services.iter().zip(&self.memory).filter(|(_, m)| m.status != Status::Untested);
-        known.map(|(service, memory)| (name(service), memory.remember(self.ahead, &service.periods)))
+        known.map(|(service, memory)| (service.full_name(), memory.remember(self.ahead, &service.periods)))
+    }
+
+    /// How much of that has changed since this was last asked.
+    pub fn changed(&mut self) -> Change {
+        std::mem::take(&mut self.change)
     }
 
     /// Takes what happened; says what is to be done and why other things are not.
@@ -268,14 +300,17 @@ impl Decider {
             return decisions;
         }
         for (number, service) in self.content.services.iter().enumerate() {
-            for block in service.periods.iter().filter(|b| b.period.holds(&moment.local)) {
-                for alert in &block.startupalerts {
-                    let label = Some(block.label.as_str());
-                    let run =
-                        self.run(number, alert, label, Kind::Startup, "", 0, "the watch has begun".to_owned(), moment);
-                    decisions.push(Decision::Run(run));
-                }
+            let held = service.periods.iter().filter(|b| b.period.holds(&moment.local));
+            let alerts: Vec<(&Block, &Alert)> =
+                held.flat_map(|b| b.startupalerts.iter().map(move |alert| (b, alert))).collect();
+            if alerts.is_empty() {
+                continue;
             }
+            let call = self.call(number, Kind::Startup, "", 0, moment);
+            let run = |(block, alert): (&Block, &Alert)| {
+                Decision::Run(call.run(&self.programs, alert, Some(block), "the watch has begun".to_owned()))
+            };
+            decisions.extend(alerts.into_iter().map(run));
         }
         decisions
     }
@@ -288,7 +323,8 @@ impl Decider {
             let memory = &mut self.memory[number];
             let new = memory.untold.as_ref() != Some(&reason);
             memory.untold = Some(reason.clone());
-            return if new { vec![Decision::Untold { name: name(service), reason, cause }] } else { Vec::new() };
+            let name = service.full_name();
+            return if new { vec![Decision::Untold { name, reason, cause }] } else { Vec::new() };
         };
         // The monitor should not have run: its service stays what it was.
         if service.exclude_periods.iter().any(|p| p.holds(&moment.local)) || !self.depends(number, Depend::Monitors) {
@@ -318,7 +354,7 @@ impl Decider {
         let was = std::mem::replace(&mut memory.status, Status::Fail);
         if was != Status::Fail {
             memory.first_failure = Some(now);
-            let (name, cause, summary) = (name(service), checked.cause.clone(), checked.summary.clone());
+            let (name, cause, summary) = (service.full_name(), checked.cause.clone(), checked.summary.clone());
             decisions.push(Decision::Service { name, was, is: Status::Fail, summary, cause });
         }
         memory.failures = memory.failures.saturating_add(1);
@@ -332,47 +368,54 @@ impl Decider {
         let summary = if checked.summary.trim().is_empty() { "(NO SUMMARY)" } else { &checked.summary };
         memory.summary = summary.to_owned();
         memory.failure_summary = summary.to_owned();
-        if let Some(alert) = &service.redistribute {
-            let cause = "each result is passed on".to_owned();
-            decisions.push(Decision::Run(self.run(number, alert, None, Kind::Failure, output, status, cause, moment)));
-        }
+        let failures = memory.failures;
         let depends = self.depends(number, Depend::Alerts);
-        for (n, block) in service.periods.iter().enumerate() {
-            let held = if depends {
-                self.held(number, n, block, output, status, &moment.local)
-            } else {
-                Some(("depend", "something that it depends on fails".to_owned()))
-            };
-            let runs: Vec<&Alert> = block.alerts.iter().filter(|a| within(status, a.exit)).collect();
-            let cause = format!("failure {}: {}", self.memory[number].failures, checked.cause);
-            match held {
-                None => {
-                    for alert in &runs {
-                        let label = Some(block.label.as_str());
-                        let run = self.run(number, alert, label, Kind::Failure, output, status, cause.clone(), moment);
-                        decisions.push(Decision::Run(run));
-                    }
-                    let told = &mut self.memory[number].periods[n];
+        let held: Vec<Option<(&str, String)>> = (0..service.periods.len())
+            .map(|n| match depends {
+                true => self.held(number, n, output, status, &moment.local),
+                false => Some(("depend", "something that it depends on fails".to_owned())),
+            })
+            .collect();
+        // What is told, if anything is: most results tell nothing.
+        let tells = service.redistribute.is_some() || held.iter().any(Option::is_none);
+        let call = tells.then(|| self.call(number, Kind::Failure, output, status, moment));
+        if let (Some(alert), Some(call)) = (&service.redistribute, &call) {
+            let cause = "each result is passed on".to_owned();
+            decisions.push(Decision::Run(call.run(&self.programs, alert, None, cause)));
+        }
+        let mut change = if was == Status::Fail { Change::Counted } else { Change::Decided };
+        for ((block, held), told) in service.periods.iter().zip(held).zip(&mut self.memory[number].periods) {
+            let cause = format!("failure {failures}: {}", checked.cause);
+            match (held, &call) {
+                (None, Some(call)) => {
                     told.withheld = None;
+                    let alerts: Vec<&Alert> = block.alerts.iter().filter(|a| within(status, a.exit)).collect();
                     // What runs nothing has told nobody.
-                    if !runs.is_empty() {
+                    if !alerts.is_empty() {
                         (told.last_alert, told.sent) = (Some(now), told.sent.saturating_add(1));
+                        change = Change::Decided;
                     }
+                    let run = |alert| Decision::Run(call.run(&self.programs, alert, Some(block), cause.clone()));
+                    decisions.extend(alerts.into_iter().map(run));
                 }
-                Some((reason, cause)) => {
-                    let told = &mut self.memory[number].periods[n];
-                    if !block.alerts.is_empty() && told.withheld != Some(reason) {
-                        told.withheld = Some(reason);
-                        let period = block.label.clone();
-                        decisions.push(Decision::Withheld { name: name(service), period, reason, cause });
-                    }
+                (Some((reason, cause)), _) if !block.alerts.is_empty() && told.withheld != Some(reason) => {
+                    told.withheld = Some(reason);
+                    let (name, period) = (service.full_name(), block.label.clone());
+                    decisions.push(Decision::Withheld { name, period, reason, cause });
                 }
+                _ => {}
             }
         }
         let memory = &mut self.memory[number];
         memory.failure_output = Some(output.to_owned());
         memory.output = Some(output.to_owned());
+        self.change = self.change.max(change);
         decisions
+    }
+
+    /// How long ago that was. What lies in the future was remembered before the clock was set back: long ago, for all we know.
+    fn ago(&self, then: i64) -> i64 {
+        Some(self.now.saturating_sub(then)).filter(|ago| *ago >= 0).unwrap_or(i64::MAX)
     }
 
     /// What keeps a period section from alerting.
@@ -380,16 +423,14 @@ impl Decider {
         &self,
         number: usize,
         n: usize,
-        block: &Block,
         output: &str,
         status: i32,
         local: &Local,
     ) -> Option<(&'static str, String)> {
+        let block = &self.content.services[number].periods[n];
         let memory = &self.memory[number];
         let told = &memory.periods[n];
-        // What lies in the future was remembered before the clock was set back: long ago, for all we know.
-        let ago = |then: i64| Some(self.now.saturating_sub(then)).filter(|ago| *ago >= 0).unwrap_or(i64::MAX);
-        let since = |then: Option<i64>| then.map(ago);
+        let since = |then: Option<i64>| then.map(|then| self.ago(then));
         if !block.period.holds(local) {
             return Some(("period", "it is not the time of this period".to_owned()));
         }
@@ -430,29 +471,39 @@ impl Decider {
         let mut decisions = Vec::new();
         let was = std::mem::replace(&mut self.memory[number].status, Status::Ok);
         if was != Status::Ok {
-            let (name, cause, summary) = (name(service), checked.cause, checked.summary.clone());
+            let (name, cause, summary) = (service.full_name(), checked.cause, checked.summary.clone());
             decisions.push(Decision::Service { name, was, is: Status::Ok, summary, cause });
         }
-        let memory = &self.memory[number];
         if let Some(alert) = &service.redistribute {
+            let call = self.call(number, Kind::Up, output, 0, moment);
             let cause = "each result is passed on".to_owned();
-            decisions.push(Decision::Run(self.run(number, alert, None, Kind::Up, output, 0, cause, moment)));
+            decisions.push(Decision::Run(call.run(&self.programs, alert, None, cause)));
         }
+        let memory = &self.memory[number];
         if was == Status::Fail {
-            let lasted = now.saturating_sub(memory.first_failure.unwrap_or(now));
-            let last = memory.output.clone().unwrap_or_default();
-            for (n, block) in service.periods.iter().enumerate() {
+            let lasted = memory.first_failure.map_or(0, |then| self.ago(then));
+            let speaks = |(block, told): &(&Block, &Told)| {
                 let long = block.upalertafter.is_none_or(|least| lasted >= millis(least));
-                let told = block.no_comp_alerts || memory.periods[n].sent > 0;
-                if !(long && told && block.period.holds(&moment.local)) {
-                    continue;
-                }
-                for alert in block.upalerts.iter().filter(|a| within(0, a.exit)) {
-                    let seconds = Duration::from_millis(lasted.unsigned_abs());
-                    let cause = format!("it works again after {}", crate::cli::duration::words(seconds));
-                    let label = Some(block.label.as_str());
-                    decisions.push(Decision::Run(self.run(number, alert, label, Kind::Up, &last, 0, cause, moment)));
-                }
+                long && (block.no_comp_alerts || told.sent > 0) && block.period.holds(&moment.local)
+            };
+            let blocks = service.periods.iter().zip(&memory.periods).filter(speaks);
+            let alerts: Vec<(&Block, &Alert)> = blocks
+                .flat_map(|(b, _)| b.upalerts.iter().filter(|a| within(0, a.exit)).map(move |a| (b, a)))
+                .collect();
+            if !alerts.is_empty() {
+                let cause = match lasted {
+                    i64::MAX => "it works again".to_owned(),
+                    ms => {
+                        let time = Duration::from_millis(ms.unsigned_abs());
+                        format!("it works again after {}", crate::cli::duration::words(time))
+                    }
+                };
+                let last = memory.output.as_deref().unwrap_or_default();
+                let call = self.call(number, Kind::Up, last, 0, moment);
+                let run = |(block, alert): (&Block, &Alert)| {
+                    Decision::Run(call.run(&self.programs, alert, Some(block), cause.clone()))
+                };
+                decisions.extend(alerts.into_iter().map(run));
             }
         }
         let memory = &mut self.memory[number];
@@ -471,36 +522,22 @@ impl Decider {
                 told.last_alert = None;
             }
         }
+        self.change = self.change.max(if was == Status::Ok { Change::Success } else { Change::Decided });
         decisions
     }
 
-    /// A call of an alert, as mon makes it.
-    #[allow(clippy::too_many_arguments)] // all that an alert is told
-    fn run(
-        &self,
-        number: usize,
-        alert: &Alert,
-        period: Option<&str>,
-        kind: Kind,
-        output: &str,
-        status: i32,
-        cause: String,
-        moment: &Moment,
-    ) -> Run {
+    /// What all alerts of one result are told, as mon tells them.
+    fn call(&self, number: usize, kind: Kind, output: &str, status: i32, moment: &Moment) -> Call {
         let service = &self.content.services[number];
         let memory = &self.memory[number];
-        let program = &alert.words[0];
-        let mut argv = vec![self.programs.get(program).unwrap_or(program).clone()];
         let seconds = moment.wall.div_euclid(1000).to_string();
         let hosts = service.hosts.join(" ");
-        argv.extend(["-s", &service.name, "-g", &service.group, "-h", &hosts, "-t", &seconds].map(str::to_owned));
+        let mut words =
+            ["-s", &service.name, "-g", &service.group, "-h", &hosts, "-t", &seconds].map(str::to_owned).to_vec();
         if kind == Kind::Up {
-            argv.push("-u".to_owned());
+            words.push("-u".to_owned());
         }
-        argv.extend(alert.words[1..].iter().cloned());
-        let own = environment(&self.content.settings, service);
-        let mut env: BTreeMap<String, String> =
-            own.into_iter().filter_map(|(n, v)| v.as_str().map(|v| (n, v.to_owned()))).collect();
+        let mut env = environment(&self.content.settings, service);
         let mut set = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 env.insert(name.to_owned(), value.replace('\0', ""));
@@ -519,7 +556,7 @@ impl Decider {
             set("MON_DEPEND_STATUS", Some(u8::from(self.depends(number, Depend::Alerts)).to_string()));
         }
         let input = if output.is_empty() { String::new() } else { format!("{}\n", output.trim_end_matches('\n')) };
-        Run { name: name(service), period: period.map(str::to_owned), kind, argv, env, input, cause }
+        Call { name: service.full_name(), kind, words, env, input }
     }
 
     /// Whether all that a service depends on works, and what that depends on.
@@ -530,7 +567,7 @@ impl Decider {
     }
 
     fn works_below(&self, name: &Name, kind: Depend, known: &mut HashMap<usize, bool>) -> bool {
-        let Some(number) = self.numbers.get(&format!("{} {}", name.group, name.service)).copied() else { return true };
+        let Some(number) = self.number(name) else { return true };
         if let Some(known) = known.get(&number) {
             return *known;
         }
@@ -557,9 +594,9 @@ impl Decider {
         let service = &self.content.services[number];
         let mut failing = Vec::new();
         for parent in &service.host_depend {
-            let Some(n) = self.numbers.get(&format!("{} {}", parent.group, parent.service)) else { continue };
-            if self.is_failing(*n) {
-                failing.extend(self.memory[*n].failure_summary.split_whitespace());
+            let Some(n) = self.number(parent) else { continue };
+            if self.is_failing(n) {
+                failing.extend(self.memory[n].failure_summary.split_whitespace());
             }
         }
         let is_struck = |word: &&str| failing.contains(word) && service.hosts.iter().any(|h| h == word);
@@ -569,10 +606,6 @@ impl Decider {
         let rest: Vec<&str> = summary.split_whitespace().filter(|w| !is_struck(w)).collect();
         Some(rest.join(" "))
     }
-}
-
-fn name(service: &Service) -> Name {
-    Name { group: service.group.clone(), service: service.name.clone() }
 }
 
 fn millis(d: Duration) -> i64 {

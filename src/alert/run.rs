@@ -1,32 +1,32 @@
 //! The edge of mon-decide: lines, the time zone, and the file of what is remembered.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use nix::poll::PollFlags;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::memory::Remembered;
-use super::{Checked, Decider, Decision, Heard, Moment};
+use super::memory::{Change, Remembered};
+use super::{Checked, Decider, Heard, Moment};
 use crate::args::mon_decide::MonDecide;
 use crate::cli::event::Event;
-use crate::cli::exit::Answer;
-use crate::cli::output::{Format, Output, OutputError};
-use crate::cli::wait::{Waiter, stdout_gone};
-use crate::cli::{Error, Failure, Tool, eprint_line};
+use crate::cli::exit::{Answer, Fault};
+use crate::cli::feeds::{self, Feed};
+use crate::cli::output::{Format, Output};
+use crate::cli::wait::Waiter;
+use crate::cli::{Error, Failure, Tool, eprint_line, files};
 use crate::clock::Instant;
 use crate::config::mon_cf::period::Local;
 use crate::config::mon_cf::{self, MonCf, programs};
-use crate::node::feeds::Feed;
-use crate::node::status::replace;
 
-/// What is remembered is written no more often, but for alerts.
+/// What is counted is written no more often than this.
 const PAUSE: Duration = Duration::from_secs(1);
+/// When a service last worked is written no more often than this: without anything else it only moves on.
+const LEISURE: Duration = Duration::from_secs(60);
+/// The largest file of what is remembered, in bytes: 10,000 services with all that each may have said.
+const LARGEST: u64 = 1 << 30;
 
 /// Decides until nothing more comes.
 ///
@@ -37,46 +37,36 @@ pub fn run(args: MonDecide, output: &mut Output) -> Result<Answer, Error> {
     let programs = paths(&content);
     let mut decider = Decider::new(content, programs);
     let mut file = args.state.map(StateFile::at);
-    if let Some(file) = &file {
+    if let Some(file) = &mut file {
         file.recall(&mut decider)?;
+        file.begin(&decider)?;
     }
     let mut feeds = args.inputs.iter().map(|path| Feed::open(path)).collect::<Result<Vec<_>, _>>()?;
     output.make_lasting_stream();
+    output.owe_all();
     let waiter = Waiter::new().map_err(|e| Failure::io("cannot make a timer", &e))?;
     while feeds.iter().any(|feed| !feed.exhausted()) {
-        wait(&waiter, &mut feeds, output, file.as_ref().and_then(StateFile::due))?;
-        for feed in &mut feeds {
-            while let Some(line) = feed.next_line() {
-                let heard = line.and_then(|line: Vec<u8>| understand(&line, args.utc_offset));
-                let (heard, moment, at) = match heard {
-                    Ok(Some(heard)) => heard,
-                    Ok(None) => continue,
-                    Err(what) => {
-                        // Half a line is a part that died, and no reason to lose the rest.
-                        eprint_line(&format!("{}: {}: {what}", MonDecide::NAME, feed.name()));
-                        continue;
-                    }
-                };
-                let clock =
-                    moment.mono.map_or_else(Instant::now, |ms| Instant::at(Duration::from_millis(ms.unsigned_abs())));
-                output.set_time(at, clock);
-                let decisions = decider.take(heard, &moment);
-                if let Some(file) = &mut file {
-                    file.changed(decisions.iter().any(|d| matches!(d, Decision::Run(_))));
-                }
-                decisions.into_iter().try_for_each(|d| output.emit(d.event()))?;
-            }
-        }
+        feeds::wait(&waiter, &mut feeds, output, file.as_ref().and_then(|f| f.due))?;
+        let read = |line: Vec<u8>| understand(&line, args.utc_offset);
+        feeds::drain(MonDecide::NAME, &mut feeds, read, |heard| {
+            let Some((heard, moment, at)) = heard else { return Ok(()) };
+            let clock =
+                moment.mono.map_or_else(Instant::now, |ms| Instant::at(Duration::from_millis(ms.unsigned_abs())));
+            output.set_time(at, clock);
+            decider.take(heard, &moment).into_iter().try_for_each(|d| output.emit(d.event()))
+        })?;
         // After the alerts: one that is told twice is better than one that is told never.
         if let Some(file) = &mut file {
-            file.keep(&decider, Instant::now());
+            let now = Instant::now();
+            file.changed(decider.changed(), now);
+            file.keep(&decider, now);
         }
         output.flush_backlog()?;
     }
     if let Some(file) = &mut file {
-        file.changed(true);
-        file.keep(&decider, Instant::now());
+        file.end(&decider);
     }
+    feeds.iter().try_for_each(Feed::ended_well)?;
     Ok(Answer::Yes)
 }
 
@@ -90,23 +80,6 @@ fn paths(content: &MonCf) -> HashMap<String, String> {
         Some((name.clone(), path.display().to_string()))
     };
     all.filter_map(|a| found(&a.words[0])).collect()
-}
-
-fn wait(waiter: &Waiter, feeds: &mut [Feed], output: &Output, due: Option<Instant>) -> Result<(), Error> {
-    let stdout = io::stdout();
-    let mut fds: Vec<(BorrowedFd, PollFlags)> = vec![(stdout.as_fd(), output.wanted())];
-    let open: Vec<usize> = (0..feeds.len()).filter(|n| feeds[*n].fd().is_some()).collect();
-    fds.extend(feeds.iter().filter_map(Feed::fd).map(|fd| (fd, PollFlags::POLLIN)));
-    let ready = waiter.wait(&fds, due).map_err(|e| Failure::io("cannot wait", &e))?;
-    if stdout_gone(ready[0]) {
-        return Err(OutputError::Closed.into());
-    }
-    for (n, flags) in open.into_iter().zip(&ready[1..]) {
-        if !flags.is_empty() {
-            feeds[n].fill();
-        }
-    }
-    Ok(())
 }
 
 /// What of a line matters.
@@ -170,23 +143,23 @@ fn zone(unix: i64) -> i32 {
 /// The file of what is remembered.
 struct StateFile {
     path: PathBuf,
-    changed: bool,
-    at_once: bool,
+    /// When it is to be written; none where it says all.
+    due: Option<Instant>,
     written: Option<Instant>,
     failed: bool,
 }
 
 impl StateFile {
     fn at(path: PathBuf) -> Self {
-        Self { path, changed: false, at_once: false, written: None, failed: false }
+        Self { path, due: None, written: None, failed: false }
     }
 
     /// Reads it. One that is not there yet is empty, and a line that is none is passed over: an alert too many is better than
     /// no watch.
     fn recall(&self, decider: &mut Decider) -> Result<(), Failure> {
-        let text = match fs::read(&self.path) {
+        let text = match files::read(&self.path, LARGEST) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(Failure::at(&self.path, &e)),
         };
         for (n, line) in text.lines().enumerate() {
@@ -202,20 +175,56 @@ impl StateFile {
         Ok(())
     }
 
-    fn changed(&mut self, at_once: bool) {
-        self.changed = true;
-        self.at_once |= at_once;
+    /// Writes what was read: a place where nothing can ever be kept comes out now. A disk that takes nothing just now is told
+    /// of, and no reason not to watch.
+    fn begin(&mut self, decider: &Decider) -> Result<(), Failure> {
+        let Err(error) = self.write(decider) else { return Ok(()) };
+        let (fault, code) = match error.kind() {
+            ErrorKind::PermissionDenied => (Fault::Permission, "permission-denied"),
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
+                (Fault::Unavailable, "state-unwritable")
+            }
+            _ => {
+                self.tell(&error);
+                return Ok(());
+            }
+        };
+        let message = format!("cannot write {}: {error}", self.path.display());
+        Err(Failure::new(fault, code, message).hint("name a file in a folder that this user may write: --state"))
     }
 
-    fn due(&self) -> Option<Instant> {
-        self.changed.then(|| self.written.map_or_else(Instant::now, |then| then + PAUSE))
+    /// So much has changed.
+    fn changed(&mut self, change: Change, now: Instant) {
+        let pause = match change {
+            Change::Nothing => return,
+            Change::Success => LEISURE,
+            Change::Counted => PAUSE,
+            Change::Decided => Duration::ZERO,
+        };
+        let due = self.written.map_or(now, |then| (then + pause).max(now));
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 
+    /// Writes it, if it is time.
     fn keep(&mut self, decider: &Decider, now: Instant) {
-        if !self.at_once && self.due().is_none_or(|due| due > now) {
+        if self.due.is_none_or(|due| due > now) {
             return;
         }
-        (self.changed, self.at_once, self.written) = (false, false, Some(now));
+        (self.due, self.written) = (None, Some(now));
+        match self.write(decider) {
+            Ok(()) => self.failed = false,
+            Err(error) => self.tell(&error),
+        }
+    }
+
+    /// Writes what has waited for its time.
+    fn end(&mut self, decider: &Decider) {
+        if let Some(due) = self.due {
+            self.keep(decider, due);
+        }
+    }
+
+    fn write(&self, decider: &Decider) -> std::io::Result<()> {
         // No stream: its lines have no number.
         let output = Output::new(MonDecide::NAME, Format::Json);
         let mut text = String::new();
@@ -226,13 +235,13 @@ impl StateFile {
             text.push('\n');
         }
         // Outputs of monitors are nobody else's.
-        match replace(&self.path, &text, 0o600) {
-            Ok(()) => self.failed = false,
-            Err(error) => {
-                if !std::mem::replace(&mut self.failed, true) {
-                    eprint_line(&format!("{}: {}: {error}; it is not kept", MonDecide::NAME, self.path.display()));
-                }
-            }
+        files::replace(&self.path, &text, 0o600)
+    }
+
+    /// Once, until it is written again.
+    fn tell(&mut self, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.failed, true) {
+            eprint_line(&format!("{}: {}: {error}; it is not kept", MonDecide::NAME, self.path.display()));
         }
     }
 }
@@ -242,4 +251,26 @@ fn recalled(line: &str) -> Option<(String, String, Remembered)> {
     let word = |name: &str| object.get(name)?.as_str().map(str::to_owned);
     let remembered = serde_json::from_value(object.get("remembered")?.clone()).ok()?;
     Some((word("group")?, word("service")?, remembered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_is_kept_soon_and_what_only_moves_on_at_leisure() {
+        let at = |s: u64| Instant::at(Duration::from_secs(s));
+        let file = |written: u64| StateFile { written: Some(at(written)), ..StateFile::at(PathBuf::new()) };
+        let due = |written, changes: &[(Change, u64)]| {
+            let mut file = file(written);
+            changes.iter().for_each(|(change, now)| file.changed(*change, at(*now)));
+            file.due
+        };
+        assert_eq!(due(100, &[(Change::Nothing, 101)]), None, "it says all");
+        assert_eq!(due(100, &[(Change::Success, 101), (Change::Success, 102)]), Some(at(160)));
+        assert_eq!(due(100, &[(Change::Success, 100), (Change::Counted, 100)]), Some(at(101)));
+        assert_eq!(due(100, &[(Change::Counted, 100), (Change::Success, 100)]), Some(at(101)));
+        assert_eq!(due(100, &[(Change::Success, 500)]), Some(at(500)));
+        assert_eq!(due(100, &[(Change::Counted, 100), (Change::Decided, 100)]), Some(at(100)), "at once");
+    }
 }

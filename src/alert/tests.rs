@@ -357,6 +357,49 @@ fn a_step_of_the_wall_clock_changes_nothing() {
     assert_eq!(restarted(&ahead, lines).fail(0, "w1"), 1);
 }
 
+#[test]
+fn a_failure_from_the_future_lasted_long() {
+    let lines = "period\nalert a\nupalert b\nupalertafter 10s";
+    let mut ahead = desk(lines);
+    assert_eq!(ahead.fail(86_400, "w1"), 1);
+    let mut back = restarted(&ahead, lines);
+    let run = back.at(0, result("web http", Some(true), 0, "fine")).remove(0);
+    assert_eq!((run.kind, run.cause.as_str()), (Kind::Up, "it works again"), "nobody knows after how long");
+}
+
+#[test]
+fn the_last_failures_are_the_ones_that_are_remembered() {
+    let lines = "period\nalert a\nalertafter 12000 12000s";
+    let mut first = desk(lines);
+    assert_eq!(first.fails(0..11_999).iter().sum::<usize>(), 0);
+    assert_eq!(restarted(&first, lines).fail(11_999, "w1"), 1);
+    let recent: Vec<i64> = (0..i64::from(mon_cf::MOST_FAILURES) + 5).collect();
+    let remembered = serde_json::from_value(serde_json::json!({"status": "fail", "recent": recent})).unwrap();
+    let mut full = desk(lines);
+    full.0.recall("web", "http", remembered);
+    let kept = &full.0.memory[0].recent;
+    assert_eq!((kept.len(), kept.front()), (mon_cf::MOST_FAILURES as usize, Some(&5)), "the oldest go");
+}
+
+#[test]
+fn what_has_changed_is_what_is_to_be_kept() {
+    let mut desk = desk("redistribute a x\nperiod\nalert a\nupalert a\nalertafter 2\nnumalerts 1");
+    let mut after = |up: Option<bool>, second| {
+        desk.at(second, result("web http", up, 1, "w1"));
+        desk.0.changed()
+    };
+    assert_eq!(after(Some(true), 0), Change::Decided, "untested before");
+    assert_eq!(after(Some(true), 1), Change::Success, "though the result is passed on");
+    assert_eq!(after(None, 2), Change::Nothing);
+    assert_eq!(after(Some(false), 3), Change::Decided);
+    assert_eq!(after(Some(false), 4), Change::Decided, "an alert");
+    assert_eq!(after(Some(false), 5), Change::Counted);
+    assert_eq!(after(Some(true), 6), Change::Decided);
+    assert_eq!(desk.0.changed(), Change::Nothing, "asked once");
+    desk.at(7, Heard::Started { reload: false });
+    assert_eq!(desk.0.changed(), Change::Nothing);
+}
+
 /// Options of a period section.
 #[derive(Clone, Debug)]
 struct Options {

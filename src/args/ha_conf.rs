@@ -25,6 +25,9 @@ pub struct HaConf {
     /// For mon: print the checks as probe-exec takes them on stdin
     #[arg(long)]
     pub probes: bool,
+    /// With --probes: before them the event mon-cf, with the settings of the whole file
+    #[arg(long, requires = "probes")]
+    pub settings: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub ldirectord: LdirectordArgs,
@@ -104,7 +107,7 @@ pub const MANUAL: Manual = Manual {
          grammar of each file it finds groups on nodes that are not in the cluster, two groups with one name, deadtime \
          not over twice keepalive, initdead under twice deadtime, agents that are missing, may not be executed or could \
          have been written by others, keys that are mere checksums, serial lines of which heartbeats would fill more than \
-         half, and, in a cluster of three nodes or more, groups that one node alone may have. A note is that two nodes \
+         half, fencing devices whose program or file others could have written, and, in a cluster of three nodes or more, groups that one node alone may have. A note is that two nodes \
          have neither ping nodes nor fencing: when all media fail at once both take everything. Directives of ha.cf that do nothing here are no \
          problem: the field `ignored` of the event ha-cf lists them with the reason.",
         "An agent is looked for in resource.d under --ha-d, in /etc/init.d, in the resource.d that is installed with this \

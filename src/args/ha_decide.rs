@@ -136,6 +136,8 @@ pub const MANUAL: Manual = Manual {
     ],
     statuses: &[
         (0, "the input has ended, or the node has left"),
+        (69, "an input could not be read to its end"),
+        (70, "stdout did not take all that was decided in the end"),
         (78, "ha.cf or haresources are wrong, or do not fit together"),
     ],
     examples: &[

@@ -68,10 +68,17 @@ pub const MANUAL: Manual = Manual {
         "Why a period section with alerts did not alert is told when the reason changes: withheld, for period, depend, numalerts, \
          alertevery, alertafter or exit-status.",
         "--state keeps what the rules need across a restart: failures and since when, alerts and when, last outputs. The file is \
-         replaced as a whole, at once after each alert and else once a second at most. Times in it are of the wall clock; while it runs \
+         replaced as a whole: at once after each alert and each change, once a second at most where failures are only counted, once a \
+         minute where all works. Times in it are of the wall clock; while it runs \
          a step of that clock changes nothing but the periods.",
     ],
-    statuses: &[(0, "the input has ended"), (78, "the mon.cf is wrong")],
+    statuses: &[
+        (0, "the input has ended"),
+        (69, "an input could not be read to its end, or what is remembered has no place"),
+        (70, "what is remembered cannot be read, or stdout did not take all alerts in the end"),
+        (77, "what is remembered may not be written"),
+        (78, "the mon.cf is wrong"),
+    ],
     examples: &[
         (
             "mon-decide /etc/mon/mon.cf --utc-offset +01:00 --human < results.jsonl",

@@ -45,7 +45,10 @@ fn run(args: HaConf, output: &mut Output) -> Result<Answer, cli::Error> {
             authkeys(dir, output)?; // last: others may read the rest
         }
         What::Check => return check(dir, output),
-        What::Mon => mon(args.file.as_deref().unwrap_or_else(|| Path::new("mon.cf")), args.probes, output)?,
+        What::Mon => {
+            let file = args.file.as_deref().unwrap_or_else(|| Path::new("mon.cf"));
+            mon(file, args.probes, args.settings, output)?;
+        }
     }
     Ok(Answer::Yes)
 }
@@ -55,8 +58,10 @@ fn is_missing(error: &ConfigError) -> bool {
 }
 
 fn ha_cf(dir: &Path, output: &mut Output) -> Result<(), cli::Error> {
-    let parsed = config::load_ha_cf(dir)?;
-    Ok(output.emit(document::ha_cf(&dir.join("ha.cf"), &parsed.content))?)
+    let file = dir.join("ha.cf");
+    let mut parsed = config::load_ha_cf(dir)?;
+    parsed.problems.extend(check::devices::problems(&file, &parsed.content));
+    Ok(output.emit(document::ha_cf(&file, &parsed.usable()?.content))?)
 }
 
 fn haresources(dir: &Path, output: &mut Output) -> Result<(), cli::Error> {
@@ -146,7 +151,7 @@ fn told(problems: &[Problem], output: &mut Output) -> Result<Answer, cli::Error>
     Ok(if wrong { Answer::No } else { Answer::Yes })
 }
 
-fn mon(file: &Path, probes: bool, output: &mut Output) -> Result<(), cli::Error> {
+fn mon(file: &Path, probes: bool, settings: bool, output: &mut Output) -> Result<(), cli::Error> {
     let mut parsed = mon_cf::read(file)?;
     parsed.problems.extend(mon_cf::programs::problems(file, &parsed.content));
     for problem in &parsed.problems {
@@ -157,11 +162,13 @@ fn mon(file: &Path, probes: bool, output: &mut Output) -> Result<(), cli::Error>
         }
     }
     let content = parsed.usable()?.content;
+    if !probes || settings {
+        output.emit(mon_cf::document::whole(file, &content))?;
+    }
     if probes {
         let checks = content.services.iter().filter_map(|s| mon_cf::document::check(&content.settings, s));
         return Ok(checks.into_iter().try_for_each(|check| output.emit(check))?);
     }
-    output.emit(mon_cf::document::whole(file, &content))?;
     Ok(content.services.iter().try_for_each(|s| output.emit(mon_cf::document::service(file, s)))?)
 }
 

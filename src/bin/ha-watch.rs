@@ -69,7 +69,7 @@ fn signs(place: &Path) -> Vec<Sign> {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
         Err(_) => vec![place.to_owned()],
     };
-    files.iter().filter_map(|file| sign(file)).collect()
+    files.iter().filter_map(sign).collect()
 }
 
 /// The process that a file names.

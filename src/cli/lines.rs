@@ -19,6 +19,8 @@ pub struct Lines {
     /// A line that is too long is passed over to its end.
     passing: bool,
     ended: bool,
+    /// Why it ended, where that was not because there is no more.
+    error: Option<Errno>,
 }
 
 impl Lines {
@@ -30,6 +32,11 @@ impl Lines {
     /// Whether the last line was taken.
     pub fn exhausted(&self) -> bool {
         self.ended && self.lines.is_empty()
+    }
+
+    /// What kept the rest from being read, if anything did.
+    pub fn error(&self) -> Option<Errno> {
+        self.error
     }
 
     /// Whether a line was read that is not taken.
@@ -46,6 +53,7 @@ impl Lines {
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(errno) => {
                 self.lines.push_back(Err(format!("the input cannot be read: {}", errno.desc())));
+                self.error = Some(errno);
                 self.end();
             }
         }
@@ -109,5 +117,16 @@ mod tests {
         let line = |text: &str| Ok(text.as_bytes().to_vec());
         assert_eq!(lines, [line("{\"a\":1}"), line("second"), Err(too_long()), line("after"), line("last")]);
         assert!(input.exhausted());
+    }
+
+    #[test]
+    fn an_end_that_is_none_is_remembered() {
+        let mut folder = Lines::default();
+        folder.fill(std::fs::File::open("/").unwrap());
+        assert!(folder.next_line().is_some_and(|line| line.is_err()));
+        assert_eq!((folder.exhausted(), folder.error()), (true, Some(Errno::EISDIR)));
+        let mut empty = Lines::default();
+        empty.fill(std::fs::File::open("/dev/null").unwrap());
+        assert_eq!((empty.exhausted(), empty.error()), (true, None));
     }
 }

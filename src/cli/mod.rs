@@ -9,7 +9,9 @@ pub mod compose;
 pub mod duration;
 pub mod event;
 pub mod exit;
+pub mod feeds;
 pub mod fields;
+pub mod files;
 pub mod follow;
 pub mod lines;
 pub mod objects;
@@ -151,8 +153,10 @@ pub fn main<T: Tool, E: Into<anyhow::Error>>(run: fn(T, &mut Output) -> Result<A
             style.fault(failure.fault)
         }
     };
-    output.part();
-    ExitCode::from(status)
+    match output.part() {
+        false if status == style.answer(Answer::Yes) => ExitCode::from(style.fault(Fault::Internal)),
+        _ => ExitCode::from(status),
+    }
 }
 
 /// `--help` and `--version` are answers; anything else is an error line, clap's own words and status 64.

@@ -17,14 +17,17 @@ pub const LARGEST: u64 = 16 << 20;
 /// command that failed in front of us must not make a success of nothing. `example` says how it is done.
 pub fn read(input: impl Read, example: &str) -> Result<Vec<(usize, Value)>, Failure> {
     let wrong = |message: String| Failure::usage(message, example);
-    let mut text = String::new();
-    input.take(LARGEST + 1).read_to_string(&mut text).map_err(|e| Failure::io("cannot read stdin", &e))?;
+    let mut text = Vec::new();
+    input.take(LARGEST + 1).read_to_end(&mut text).map_err(|e| Failure::io("cannot read stdin", &e))?;
     if text.len() as u64 > LARGEST {
         return Err(wrong(format!("stdin is larger than {} MiB", LARGEST >> 20)));
     }
     let mut objects = Vec::new();
-    for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let number = n + 1;
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let line = str::from_utf8(line).map_err(|e| wrong(format!("line {number} of stdin is no text: {e}")))?;
+        if line.trim().is_empty() {
+            continue;
+        }
         let object: Value =
             serde_json::from_str(line).map_err(|e| wrong(format!("line {number} of stdin is no JSON: {e}")))?;
         if !object.is_object() {
@@ -45,9 +48,9 @@ pub fn read(input: impl Read, example: &str) -> Result<Vec<(usize, Value)>, Fail
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<usize>, Fault> {
+    fn read(text: impl AsRef<[u8]>) -> Result<Vec<usize>, Fault> {
         let numbers = |all: Vec<(usize, Value)>| all.into_iter().map(|(n, _)| n).collect();
-        super::read(text.as_bytes(), "so").map(numbers).map_err(|f| f.fault)
+        super::read(text.as_ref(), "so").map(numbers).map_err(|f| f.fault)
     }
 
     #[test]
@@ -56,6 +59,9 @@ mod tests {
         for bad in ["", "\n \n", "nonsense", "[1]", "{\"a\":1}\n{"] {
             assert_eq!(read(bad), Err(Fault::Usage), "{bad}");
         }
+        let wrong = super::read(&b"{}\n{\"a\":\"\xff\"}\n"[..], "so").unwrap_err();
+        assert_eq!(wrong.fault, Fault::Usage);
+        assert!(wrong.message.starts_with("line 2 "), "{wrong}");
         let told = "{\"event\":\"error\",\"code\":\"c\",\"message\":\"m\",\"hint\":null}";
         assert_eq!(read(told), Err(Fault::Configuration));
     }

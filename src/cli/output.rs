@@ -54,6 +54,8 @@ pub struct Output {
     queued: bool,
     /// Whether a full disk is waited for.
     lasting: bool,
+    /// Whether what nobody has taken in the end is a failure.
+    owing: bool,
     seq: u64,
     backlog: Backlog,
     /// When stdout is tried again, after it took nothing for want of room.
@@ -74,6 +76,7 @@ impl Output {
             stream: false,
             queued: false,
             lasting: false,
+            owing: false,
             seq: 0,
             backlog: Backlog::default(),
             full: None,
@@ -103,6 +106,11 @@ impl Output {
     pub fn make_lasting_stream(&mut self) {
         self.make_stream();
         self.lasting = true;
+    }
+
+    /// What stdout has not taken in the end makes the command fail: for whoever has nothing to do but to tell.
+    pub fn owe_all(&mut self) {
+        self.owing = true;
     }
 
     /// Prints in the name of another tool, such as a script; with `seq` as a part of its stream.
@@ -242,13 +250,14 @@ impl Output {
         Ok(())
     }
 
-    /// The end of a stream: gives its reader a moment for what it has not read, and a full disk one more chance.
-    pub fn part(&mut self) {
+    /// The end of a stream: gives its reader a moment for what it has not read, and a full disk one more chance. False where
+    /// events are lost all the same, and the command owes them.
+    pub fn part(&mut self) -> bool {
         let until = Instant::now() + LAST;
         self.full = self.full.map(|_| Instant::at(Duration::ZERO));
         while !self.backlog.is_empty() {
             if self.flush_backlog().is_err() {
-                return; // nobody is there
+                return true; // nobody is there
             }
             let left = until.since(Instant::now());
             if left.is_zero() || self.full.is_some() {
@@ -265,6 +274,7 @@ impl Output {
             let count = self.backlog.len();
             super::eprint_line(&format!("{}: {count} events at the end were not taken by stdout", self.tool));
         }
+        self.backlog.is_empty() || !self.owing
     }
 
     fn send(&mut self, line: Vec<u8>, traffic: bool) -> Result<(), OutputError> {

@@ -1,6 +1,7 @@
 //! What no file shows alone: groups on nodes that are not in the cluster, agents that are not there, wrong modes, and what
 //! a configuration risks though it is right.
 
+pub mod devices;
 mod risks;
 
 use std::collections::BTreeSet;
@@ -49,6 +50,7 @@ pub fn check(dir: &Path, places: &Places) -> Checked {
     };
     if let Some(ha_cf) = &ha_cf {
         checked.problems.extend(risky(&file("ha.cf"), ha_cf, groups.as_deref().unwrap_or_default(), keys.as_ref()));
+        checked.problems.extend(devices::problems(&file("ha.cf"), ha_cf));
     }
     if let Some(keys) = keys {
         checked.problems.extend(weak(&file("authkeys"), &keys));

@@ -21,6 +21,9 @@ use super::{ConfigError, Parsed, trust};
 use depend::{Expression, Name};
 use period::Period;
 
+/// The most failures that alertafter may count.
+pub const MOST_FAILURES: u32 = 100_000;
+
 /// A whole mon.cf.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MonCf {
@@ -118,9 +121,9 @@ impl Service {
         self.hosts.iter().filter(|h| !self.exclude_hosts.contains(h))
     }
 
-    /// Its name beside its group, as the target of a check.
-    pub fn target(&self) -> String {
-        format!("{} {}", self.group, self.name)
+    /// Which one it is.
+    pub fn full_name(&self) -> Name {
+        Name { group: self.group.clone(), service: self.name.clone() }
     }
 
     /// Whether it is checked at all.

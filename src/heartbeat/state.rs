@@ -215,6 +215,10 @@ impl StateDir {
     fn write_over(&self, text: &str) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(&self.file)?;
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        if text.len() > length {
+            // There is no room for the rest of it: half a text is none.
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         file.write_all_at(format!("{text:length$}").as_bytes(), 0)?;
         file.sync_all()
     }
@@ -303,6 +307,10 @@ mod tests {
             state.write_over(&format!("{text}\n")).unwrap();
             assert_eq!(state.read().unwrap().map(Value::Object), Some(text));
         }
+        let before = fs::read_to_string(state.path()).unwrap();
+        let longer = format!("{}\n", json!({ "generation": 7, "uuid": "x".repeat(before.len()) }));
+        assert_eq!(state.write_over(&longer).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read_to_string(state.path()).unwrap(), before, "what is longer could be torn");
         fs::remove_file(state.path()).unwrap();
         assert!(state.write_over("{}\n").is_err(), "there is no room to overwrite");
         fs::remove_dir_all(dir).unwrap();

@@ -3,17 +3,15 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`run`] | the loop: lines in, decisions out |
-//! | [`feeds`] | the files, FIFOs and stdin that lines come from |
 //! | [`orders`] | the way to hb-send |
 //! | [`journal`] | everything that was decided on, kept with a limit |
 //! | [`status`] | what is thought now, for whoever asks |
 //! | [`rows`] | its lines, as ha-status reads them |
 //! | [`stillness`] | who stands still, for ha-watch |
 
-pub(crate) mod feeds;
 mod journal;
 mod orders;
 pub mod rows;
 pub mod run;
-pub(crate) mod status;
+mod status;
 pub mod stillness;

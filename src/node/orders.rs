@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
-use super::feeds::open_for_writing;
 use crate::cli::Failure;
+use crate::cli::feeds::open_for_writing;
 
 /// Lines that wait for a sender that does not read; older ones go. What heartbeats carry is said anew with each change.
 const MOST: usize = 256;

@@ -1,12 +1,7 @@
 //! Lines in, decisions out.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-
-use nix::poll::PollFlags;
 use serde_json::Value;
 
-use super::feeds::Feed;
 use super::journal::Journal;
 use super::orders::Orders;
 use super::rows::OrderRow;
@@ -14,14 +9,15 @@ use super::status::StatusFile;
 use crate::args::ha_decide::HaDecide;
 use crate::cli::event::Event;
 use crate::cli::exit::{Answer, Fault};
+use crate::cli::feeds::{self, Feed};
 use crate::cli::output::Output;
-use crate::cli::wait::{Waiter, stdout_gone};
-use crate::cli::{Error, Failure, eprint_line};
+use crate::cli::wait::Waiter;
+use crate::cli::{Error, Failure, Tool, eprint_line};
 use crate::config;
 use crate::decide::Decider;
 use crate::decide::action::{Action, Decision};
 use crate::decide::cluster::Cluster;
-use crate::decide::input::{self, What};
+use crate::decide::input::{self, Input, What};
 use crate::heartbeat::settings;
 
 /// Decides until nothing more comes.
@@ -42,15 +38,16 @@ pub fn run(args: HaDecide, output: &mut Output) -> Result<Answer, Error> {
     let journal = args.journal.as_ref().map(|path| Journal::open(path, args.journal_size)).transpose()?;
     let status = args.status.as_deref().map(StatusFile::at);
     output.make_lasting_stream();
+    output.owe_all();
     let mut desk = Desk { decider: Decider::new(cluster), orders, journal, status, output, at: None };
     let waiter = Waiter::new().map_err(|e| Failure::io("cannot make a timer", &e))?;
     while feeds.iter().any(|feed| !feed.exhausted()) && !desk.decider.has_left() {
-        wait(&waiter, &mut feeds, &mut desk)?;
-        for feed in &mut feeds {
-            while let Some(line) = feed.next_line() {
-                desk.line(line, feed.name())?;
-            }
-        }
+        feeds::wait(&waiter, &mut feeds, desk.output, None)?;
+        let read = |line: Vec<u8>| input::read(&line).map(|input| (input, line));
+        feeds::drain(HaDecide::NAME, &mut feeds, read, |(input, line)| match input {
+            Some(input) => desk.heard(input, &line),
+            None => Ok(()),
+        })?;
         if let Some(status) = &mut desk.status {
             status.update(&desk.decider, desk.at.as_deref());
         }
@@ -64,24 +61,10 @@ pub fn run(args: HaDecide, output: &mut Output) -> Result<Answer, Error> {
             desk.output.emit(event.with("cause", group.why))?;
         }
     }
+    if !desk.decider.has_left() {
+        feeds.iter().try_for_each(Feed::ended_well)?;
+    }
     Ok(Answer::Yes)
-}
-
-fn wait(waiter: &Waiter, feeds: &mut [Feed], desk: &mut Desk) -> Result<(), Error> {
-    let stdout = io::stdout();
-    let mut fds: Vec<(BorrowedFd, PollFlags)> = vec![(stdout.as_fd(), desk.output.wanted())];
-    let open: Vec<usize> = (0..feeds.len()).filter(|n| feeds[*n].fd().is_some()).collect();
-    fds.extend(feeds.iter().filter_map(Feed::fd).map(|fd| (fd, PollFlags::POLLIN)));
-    let ready = waiter.wait(&fds, None).map_err(|e| Failure::io("cannot wait", &e))?;
-    if stdout_gone(ready[0]) {
-        return Err(crate::cli::output::OutputError::Closed.into());
-    }
-    for (n, flags) in open.into_iter().zip(&ready[1..]) {
-        if !flags.is_empty() {
-            feeds[n].fill();
-        }
-    }
-    Ok(())
 }
 
 /// Where everything meets.
@@ -96,20 +79,10 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// One line of a feed.
-    fn line(&mut self, line: Result<Vec<u8>, String>, feed: &str) -> Result<(), Error> {
-        let read = line.and_then(|line| input::read(&line).map(|input| (input, line)));
-        let (input, line) = match read {
-            Ok((None, _)) => return Ok(()),
-            Ok((Some(input), line)) => (input, line),
-            Err(what) => {
-                // Half a line is a part that died, and no reason to lose the rest.
-                eprint_line(&format!("ha-decide: {feed}: {what}"));
-                return Ok(());
-            }
-        };
+    /// What a line says.
+    fn heard(&mut self, input: Input, line: &[u8]) -> Result<(), Error> {
         if let Some(journal) = &mut self.journal {
-            journal.push(&line);
+            journal.push(line);
         }
         if let Some(at) = &input.at {
             self.at = Some(at.clone());
@@ -117,7 +90,7 @@ impl Desk<'_> {
         let ordered = matches!(input.what, What::Order(_));
         let decisions = self.decider.take(input);
         if let (Some(status), true) = (&mut self.status, ordered) {
-            status.ordered(outcome(&line, &decisions));
+            status.ordered(outcome(line, &decisions));
         }
         if let Some(at) = &self.at {
             self.output.set_time(at.clone(), self.decider.now());

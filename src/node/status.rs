@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::rows::{OrderRow, Row};
 use crate::args::ha_decide::HaDecide;
+use crate::cli::files::replace;
 use crate::cli::output::{Format, Output};
 use crate::cli::{Tool, eprint_line};
 use crate::decide::Decider;
@@ -67,12 +66,4 @@ impl Drop for StatusFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path); // nobody decides any more
     }
-}
-
-/// Replaces a file as a whole, and its mode.
-pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    fs::rename(&new, path)
 }

@@ -20,6 +20,7 @@ use super::mountinfo::Mount;
 use super::process::Process;
 use crate::cli::Failure;
 use crate::cli::exit::Fault;
+use crate::cli::files::replace;
 use crate::clock::Instant;
 use crate::config::{ConfigError, trust};
 
@@ -229,15 +230,8 @@ impl Place {
 
     /// Writes it whole or not at all.
     pub fn write(&self, record: &Record) -> Result<(), Failure> {
-        let new = self.file.with_extension("new");
-        let written = || -> io::Result<()> {
-            let _ = fs::remove_file(&new);
-            let mut options = File::options();
-            let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
-            file.write_all(format!("{}\n", record.to_json()).as_bytes())?;
-            fs::rename(&new, &self.file)
-        };
-        written().map_err(|e| Failure::at(&self.file, &e))
+        let text = format!("{}\n", record.to_json());
+        replace(&self.file, &text, 0o600).map_err(|e| Failure::at(&self.file, &e))
     }
 
     /// Removes it; there being none is fine.

@@ -127,13 +127,14 @@ fn either_dies_in_the_middle_of_a_standby() {
     let lab = two();
     let mut pair = Pair::start(&lab, Plan::real_at(B, "on"));
     for (who, slow) in [(A, A), (A, B), (B, B), (B, A)] {
-        let long = pair.seats[slow].flags.join("long");
-        fs::write(&long, "1.5").unwrap();
+        let [long, amid] = ["long", "amid"].map(|name| pair.seats[slow].flags.join(name));
+        fs::write(&long, "held").unwrap();
         pair.order(who, "standby", "local");
-        // A stop of who gives or a start of who takes is under way for long.
-        thread::sleep(Duration::from_millis(700));
-        fs::remove_file(long).unwrap();
+        eventually("a stop of who gives or a start of who takes is under way", || amid.exists());
         pair.kill(slow);
+        // What is left of it ends, if anything is.
+        fs::remove_file(long).unwrap();
+        fs::remove_file(amid).unwrap();
         pair.expect([1 - slow; 2]);
         pair.comes(slow);
         pair.expect(HOME);

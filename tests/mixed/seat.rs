@@ -27,10 +27,13 @@ pub type Place = usize;
 /// Their names.
 pub const NAMES: [&str; 2] = ["a", "b"];
 
-/// A resource that is there from the first moment of its start to the last of its stop, both of which take a while.
+/// A resource that is there from the first moment of its start to the last of its stop, both of which take a while: the seconds
+/// in `long`, or, where that says `held`, until it is gone, after a mark `amid`.
 fn flag(dir: &str, name: &str) -> String {
     format!(
-        "#!/bin/sh\nf={dir}/{name}\nlong() {{ sleep \"$(cat {dir}/long 2>/dev/null || echo 0.1)\"; }}\ncase $1 in\n\
+        "#!/bin/sh\nf={dir}/{name}\nlong() {{ s=$(cat {dir}/long 2>/dev/null || echo 0.1)\n\
+         [ \"$s\" = held ] || {{ sleep \"$s\"; return; }}\n\
+         : >{dir}/amid; while [ -e {dir}/long ]; do sleep 0.05; done; }}\ncase $1 in\n\
          start) [ ! -e {dir}/fails ] || exit 1; : >$f; long;;\nstop) [ ! -e $f ] || {{ long; rm -f $f; }};;\n\
          status) [ -e $f ] && echo running || echo stopped;;\nesac\n"
     )

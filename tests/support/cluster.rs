@@ -158,6 +158,22 @@ impl<'a> Node<'a> {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// What it thinks of the other node on a medium whose name has this word in it.
+    pub fn link(&self, medium: &str) -> String {
+        let of = |e: &&Value| e["event"] == "link" && e["medium"].as_str().is_some_and(|m| m.contains(medium));
+        let last = self.journal().iter().rev().find(of).map(|e| e["is"].as_str().unwrap().to_owned());
+        last.unwrap_or_default()
+    }
+
+    /// For how long no probe of this host has had an answer, in milliseconds.
+    pub fn misses(&self, host: &str) -> f64 {
+        let journal = self.journal();
+        let probes = journal.iter().rev().filter(|e| e["event"] == "probe" && e["target"] == host);
+        let missed: Vec<f64> =
+            probes.take_while(|e| e["up"] == false).map(|e| e["mono_ms"].as_f64().unwrap()).collect();
+        missed.first().zip(missed.last()).map_or(0.0, |(last, first)| last - first)
+    }
+
     pub fn decided(&self, event: &str) -> usize {
         self.journal().iter().filter(|e| e["tool"] == "ha-decide" && e["event"] == event).count()
     }

@@ -11,6 +11,13 @@ pub struct Name {
     pub service: String,
 }
 
+impl Name {
+    /// As the target of a check.
+    pub fn target(&self) -> String {
+        format!("{} {}", self.group, self.service)
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}:{}", self.group, self.service)

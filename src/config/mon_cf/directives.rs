@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::depend::{self, Expression, Name};
 use super::period::Period;
-use super::{After, Alert, Block, Every, Ignored, MonCf, Service, Settings, Unless, words};
+use super::{After, Alert, Block, Every, Ignored, MOST_FAILURES, MonCf, Service, Settings, Unless, words};
 use crate::config::Parsed;
 use crate::config::text::{Problems, quoted};
 
@@ -565,7 +565,7 @@ impl Reader {
             }
             "alertafter" => {
                 let words: Vec<&str> = rest.split_whitespace().collect();
-                let number = |text: &str| text.parse::<u32>().ok().filter(|n| (1..=100_000).contains(n));
+                let number = |text: &str| text.parse::<u32>().ok().filter(|n| (1..=MOST_FAILURES).contains(n));
                 let after = match words.as_slice() {
                     [one] if one.bytes().all(|b| b.is_ascii_digit()) => number(one).map(After::Times),
                     [one] => self.time(line, word, one).map(After::Lasting),
@@ -786,7 +786,7 @@ fn unknown_dependencies(content: &MonCf, problems: &mut Problems) {
         let expressions = service.alert_depend.iter().chain(&service.monitor_depend);
         let names: Vec<&Name> = expressions.flat_map(Expression::services).chain(&service.host_depend).collect();
         for name in names {
-            let known = content.services.iter().find(|s| s.group == name.group && s.name == name.service);
+            let known = content.service(name);
             if known.is_none() {
                 let what = format!("service {} depends on {name}, which is not in this file", service.name);
                 problems.error(service.line, what, "mend the name: GROUP:SERVICE, or SELF:SERVICE for the same watch");

@@ -1,10 +1,11 @@
 //! mon.cf as events: what it says, one line a service, and the checks as probe-exec takes them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::depend::Expression;
 use super::programs::find;
@@ -45,19 +46,17 @@ pub fn whole(file: &Path, content: &MonCf) -> Event {
 /// One service.
 pub fn service(file: &Path, service: &Service) -> Event {
     let monitor = service.monitor.as_ref().map(|(words, _)| words.clone());
-    let words = format!(
-        "{} {}: {} every {} on {}",
-        service.group,
-        service.name,
-        monitor.as_ref().map_or_else(|| "nothing".to_owned(), |m| m.join(" ")),
-        duration::words(service.interval),
-        service.checked_hosts().map(String::as_str).collect::<Vec<_>>().join(", ")
-    );
+    let hosts = service.checked_hosts().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let words = match &monitor {
+        Some(m) => format!("{} every {} on {hosts}", m.join(" "), duration::words(service.interval)),
+        None => format!("nothing checks it on {hosts}"),
+    };
+    let words = format!("{}: {words}", service.full_name().target());
     let expression = |e: &Option<Expression>| e.as_ref().map(ToString::to_string);
     let hosts: Vec<String> = service.host_depend.iter().map(ToString::to_string).collect();
     let periods: Vec<&str> = service.exclude_periods.iter().map(super::period::Period::text).collect();
     let settings = json!({
-        "interval_ms": ms(service.interval),
+        "interval_ms": Some(service.interval).filter(|d| !d.is_zero()).map(ms),
         "failure_interval_ms": service.failure_interval.map(ms),
         "with_hosts": service.with_hosts,
         "allow_empty_group": service.allow_empty_group,
@@ -125,15 +124,17 @@ pub fn check(settings: &Settings, service: &Service) -> Option<Event> {
     if service.with_hosts {
         argv.extend(service.checked_hosts().cloned());
     }
-    let event = Event::new("check", argv.join(" ")).with("target", service.target()).with("argv", argv);
+    let target = service.full_name().target();
+    let event = Event::new("check", argv.join(" ")).with("target", target).with("argv", argv);
     let event = event.with("style", "mon").ms("every_ms", service.interval);
-    Some(event.ms("every_down_ms", service.failure_interval).with("env", environment(settings, service)))
+    let env = Value::from_iter(environment(settings, service));
+    Some(event.ms("every_down_ms", service.failure_interval).with("env", env))
 }
 
 /// What a monitor and an alert find in their environment, whatever has happened.
-pub fn environment(settings: &Settings, service: &Service) -> Map<String, Value> {
-    let mut env: Map<String, Value> = service.env.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect();
-    let mut set = |name: &str, value: String| drop(env.insert(name.to_owned(), value.into()));
+pub fn environment(settings: &Settings, service: &Service) -> BTreeMap<String, String> {
+    let mut env = service.env.clone();
+    let mut set = |name: &str, value: String| drop(env.insert(name.to_owned(), value));
     set("MON_GROUP", service.group.clone());
     set("MON_SERVICE", service.name.clone());
     if let Some(description) = &service.description {

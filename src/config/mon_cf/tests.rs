@@ -214,6 +214,16 @@ fn what_works_and_should_be_mended_is_a_warning() {
 
 /// Each directive of mon(8) is understood or named.
 #[test]
+fn what_was_not_given_is_null() {
+    let content = read("watch web\nservice a\ninterval 5s\nmonitor m\nservice b\ntraptimeout 10m\n").content;
+    let settings = |n: usize| {
+        let event = document::service(Path::new("mon.cf"), &content.services[n]);
+        event.fields()["settings"]["interval_ms"].clone()
+    };
+    assert_eq!([settings(0), settings(1)], [serde_json::json!(5000.0), serde_json::Value::Null]);
+}
+
+#[test]
 fn every_directive_of_the_manual_is_known() {
     let globals = "alertdir mondir statedir logdir basedir cfbasedir authfile authtype userfile pamservice serverbind trapbind \
         dtlogfile monerrfile dtlogging histlength historicfile historictime serverport trapport pidfile maxprocs cltimeout \

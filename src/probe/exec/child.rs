@@ -4,10 +4,13 @@
 //! kills what is left.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 
 use super::target::Target;
 use super::{Ending, MOST_DETAIL};
@@ -110,25 +113,14 @@ impl Nursery {
     /// # Errors
     /// The kernel's refusal: not there, not executable, too many processes.
     pub fn start(&mut self, target: &Target, memory: &[(&str, String)]) -> io::Result<Running> {
-        let (pipe, theirs) = io::pipe()?;
-        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let stderr = match target.style {
-            Style::Mon => Stdio::from(theirs.try_clone()?),
-            Style::Nagios | Style::Lsb => Stdio::inherit(),
-        };
-        let stdin = match &target.input {
-            Some(text) => Stdio::from(filled(text)?),
-            None => Stdio::null(),
-        };
-        let mut words = target.command.iter();
-        let program = words.next().ok_or_else(|| io::Error::from(Errno::EINVAL))?;
-        let mut command = Command::new(program);
-        command.args(words).stdin(stdin).stdout(theirs).stderr(stderr).process_group(0);
-        command.envs(memory.iter().map(|(name, value)| (*name, value))).envs(&target.env);
-        let child = match command.spawn() {
+        let (mut command, pipe) = prepared(None, target, memory)?;
+        let (child, pipe) = match command.spawn() {
             // A script without a first line that says whose it is is the shell's, as execvp(3) has it.
-            Err(e) if e.raw_os_error() == Some(nix::libc::ENOEXEC) => as_script(target, memory, &pipe)?,
-            other => other?,
+            Err(e) if e.raw_os_error() == Some(nix::libc::ENOEXEC) => {
+                let (mut command, pipe) = prepared(Some(&script(target)), target, memory)?;
+                (command.spawn()?, pipe)
+            }
+            other => (other?, pipe),
         };
         // A group that nobody knows of would outlive us; without a guard nothing more is started.
         let running = Running { child, pipe: Some(pipe), said: Vec::new() };
@@ -198,14 +190,38 @@ fn filled(text: &str) -> io::Result<File> {
     Ok(file)
 }
 
-fn as_script(target: &Target, memory: &[(&str, String)], pipe: &PipeReader) -> io::Result<Child> {
-    // The first attempt took the other end with it; the reading end is given another writer by its number.
-    let theirs = File::options().write(true).open(format!("/proc/self/fd/{}", pipe.as_raw_fd()))?;
-    let stderr = if target.style == Style::Mon { Stdio::from(theirs.try_clone()?) } else { Stdio::inherit() };
-    let stdin = target.input.as_deref().map(filled).transpose()?.map_or_else(Stdio::null, Stdio::from);
-    let mut command = Command::new("/bin/sh");
-    command.args(&target.command).stdin(stdin).stdout(theirs).stderr(stderr).process_group(0);
-    command.envs(memory.iter().map(|(name, value)| (*name, value))).envs(&target.env).spawn()
+/// A check as it is started, and what reads its output; with `script` a shell runs that in the place of the program.
+fn prepared(script: Option<&Path>, target: &Target, memory: &[(&str, String)]) -> io::Result<(Command, PipeReader)> {
+    let (pipe, theirs) = io::pipe()?;
+    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let stderr = match target.style {
+        Style::Mon => Stdio::from(theirs.try_clone()?),
+        Style::Nagios | Style::Lsb => Stdio::inherit(),
+    };
+    let stdin = match &target.input {
+        Some(text) => Stdio::from(filled(text)?),
+        None => Stdio::null(),
+    };
+    let mut words = target.command.iter();
+    let program = words.next().ok_or_else(|| io::Error::from(Errno::EINVAL))?;
+    let mut command = Command::new(script.map_or(program.as_os_str(), |_| OsStr::new("/bin/sh")));
+    command.args(script).args(words).stdin(stdin).stdout(theirs).stderr(stderr).process_group(0);
+    command.envs(memory.iter().map(|(name, value)| (*name, value))).envs(&target.env);
+    Ok((command, pipe))
+}
+
+/// Where the program of a check is: a shell looks for the script that it is given here first, and not on PATH.
+fn script(target: &Target) -> PathBuf {
+    let program = target.command.first().map(Path::new).unwrap_or_else(|| Path::new(""));
+    let found = || {
+        let path = target.env.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH"))?;
+        let places = std::env::split_paths(&path).map(|dir| dir.join(program));
+        places.into_iter().find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok())
+    };
+    let named = program.as_os_str().as_bytes().contains(&b'/');
+    let file = if named { None } else { found() }.unwrap_or_else(|| program.to_owned());
+    // What begins with a hyphen is a file all the same.
+    Path::new(".").join(file)
 }
 
 /// Waits for our end, and kills what is left then.

@@ -171,10 +171,17 @@ impl Resource {
         Ok(Roles { peer_primary: primary_peers(&ran.stdout).next().is_some(), ..roles })
     }
 
-    /// The states of its connections, as drbdadm tells them; nothing where it does not.
+    /// The states of its connections.
+    ///
+    /// # Errors
+    /// When drbdadm does not tell.
     fn connections(&self) -> Result<String, Failure> {
         let ran = self.drbdadm(&["cstate", &self.name])?;
-        Ok(if ran.status == 0 { ran.stdout } else { String::new() })
+        if ran.status == 0 {
+            return Ok(ran.stdout);
+        }
+        let message = format!("drbdadm cstate {}: status {}: {}", self.name, ran.status, ran.words);
+        Err(Failure::unavailable("drbd", message))
     }
 
     /// Refuses to make it primary where it has given its peers up. After a split brain DRBD would do it, whichever data
@@ -191,8 +198,13 @@ impl Resource {
 
     /// What the claim is worth: with the connection gone, or where two may be primary, a peer could be primary too.
     fn strength(&self) -> Result<(&'static str, String), Failure> {
-        if !connected(&self.connections()?) {
-            return Ok(("advisory", "the peer is not connected, and could be primary too: fence it".to_owned()));
+        match self.connections() {
+            Ok(states) if connected(&states) => {}
+            Ok(_) => {
+                return Ok(("advisory", "the peer is not connected, and could be primary too: fence it".to_owned()));
+            }
+            // It is primary all the same, or is not.
+            Err(e) => return Ok(("advisory", format!("nobody knows whether the peer is connected: {e}"))),
         }
         let dump = self.drbdadm(&["dump", &self.name])?;
         if dump.status != 0 || two_primaries(&dump.stdout) {
