@@ -6,6 +6,18 @@
 # shellcheck disable=SC2154 # scenario.sh has set began and said
 nodes='' step_began=$began ha_cf='' haresources='' furniture='' heartbeat_scripts=''
 
+# The times of a cluster as it was published, keepalive 2 and deadtime 60, divided by this: what an emulated machine bears
+# depends on what else its host has to do.
+scale=${VM_SCALE:-4}
+deadtime=$((60 / scale))
+# shellcheck disable=SC2034 # for scenarios
+times="logfile /var/log/ha-log
+keepalive $((2000 / scale))ms
+deadtime $deadtime
+initdead $((2 * deadtime))
+env TAKEOVER_LEASE=$((deadtime / 2 + 1))s
+udpport 694"
+
 # Installed once, for all machines: their files are this host's.
 repository=$(cd "$(dirname "$0")/../../.." && pwd)
 [ -d installed ] || "$repository/scripts/install" --bin-dir "${TAKEOVER_BIN:-$repository/target/release}" --destdir "$VM_LAB/installed" \
@@ -53,6 +65,7 @@ $haresources
 END
         (umask 077; printf 'auth 1\n1 sha1 of-the-machines\n' >/etc/ha.d/authkeys)
         for n in 1 2 3 4 5; do echo 10.77.0.\$n ha\$n; done >>/etc/hosts
+        echo 'OPTIONS=\"--timeout 120s\"' >/etc/default/takeover # a start takes longer under emulation, too
         ln -sf /usr/local/share/takeover/init.d/takeover /etc/init.d/takeover
         $furniture"
 }
@@ -100,6 +113,11 @@ page() {
     "$repository/tests/vm/lib/observer" "$@"
 }
 
+# Long enough for a deadtime to be over, and for what follows from it.
+a_while() {
+    sleep $((deadtime + 10))
+}
+
 # A step of the scenario begins: outages count from here.
 step() { # WORDS...
     say "-- $*"
@@ -142,11 +160,11 @@ agrees() { # NODE GROUP WHERE
 settled() {
     settled_name=$1 settled_group=$2 settled_where=$3
     shift 3
-    await_page "$settled_name" "$settled_where" 120
+    await_page "$settled_name" "$settled_where" 300
     # shellcheck disable=SC2086 # a list
     [ $# -gt 0 ] || set -- $nodes
     for each in "$@"; do
-        until_true 60 "$each says that $settled_group runs on $settled_where" agrees "$each" "$settled_group" "$settled_where"
+        until_true 150 "$each says that $settled_group runs on $settled_where" agrees "$each" "$settled_group" "$settled_where"
     done
 }
 
@@ -162,7 +180,7 @@ tell() { # NAME WORDS...
 evidence() {
     for each in $nodes; do
         vm run "$each" 'cat /var/lib/takeover/events.jsonl.1 /var/lib/takeover/events.jsonl' 60 >"$each.events.jsonl" 2>/dev/null
-        vm run "$each" 'ps -ef; ip addr; cat /proc/mounts; ha-status --human; cat /var/log/takeover.log' 30 >"$each.evidence" 2>&1
+        vm run "$each" 'ps -ef; ip addr; cat /proc/mounts; ha-status --human; cat /var/log/takeover.log; tail -n 200 /var/log/ha-log' 30 >"$each.evidence" 2>&1
     done
 }
 
