@@ -176,7 +176,7 @@ tell() { # NAME WORDS...
     [ "$(doubles "$tell_name")" = 0.0 ] || fail "two machines had the address of $tell_name for $(doubles "$tell_name") s"
 }
 
-# What each node has to say about a failure, and what it did.
+# What each node has to say, and what it did: of a failure, and at the end.
 evidence() {
     for each in $nodes; do
         vm run "$each" 'cat /var/lib/takeover/events.jsonl.1 /var/lib/takeover/events.jsonl' 60 >"$each.events.jsonl" 2>/dev/null
@@ -195,5 +195,6 @@ nothing_left() { # ADDRESS...
             case $said in *"$gone"*) fail "$each: $gone is left behind: $said" ;; esac
         done
     done
+    evidence
     say "nothing is left behind"
 }
