@@ -25,8 +25,12 @@ begin() {
     say "the machines are up"
 }
 
+# More of what a scenario's machines have to say, for whoever looks for a cause; others may have another one.
+evidence() { :; }
+
 fail() {
     say "FAILED: $*"
+    evidence
     # What each machine is at, for whoever looks for the cause.
     for pid in *.pid; do
         printf 'info status\ninfo registers\n' |
