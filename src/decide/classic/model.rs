@@ -10,7 +10,8 @@ use super::tests::Script;
 use crate::config::ha_cf::AutoFailback;
 use crate::dice::Dice;
 
-const END: u64 = 300_000;
+/// What is offered late, to one that died often, and is let go slowly and forgotten, is offered once more before that.
+const END: u64 = 400_000;
 const CALM: u64 = 200_000;
 
 #[derive(Clone, Debug)]
