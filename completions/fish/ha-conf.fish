@@ -16,6 +16,7 @@ mon\t'mon monitor: 0 or 1; the first line of a probe names the targets that fail
 complete -c ha-conf -l probes -d 'For mon: print the checks as probe-exec takes them on stdin'
 complete -c ha-conf -l settings -d 'With --probes: before them the event mon-cf, with the settings of the whole file'
 complete -c ha-conf -l probers -d 'The processes that its checks need: prober, interval, failures, and how many targets each has'
+complete -c ha-conf -l follow -d 'Go on with states from stdin, and print each service that changes by them; after an empty line all'
 complete -c ha-conf -l problems -d 'What is wrong with it, as check does for the files of a cluster'
 complete -c ha-conf -l human -d 'Print words for a person in place of JSON'
 complete -c ha-conf -s h -l help -d 'Print help (see more with \'--help\')'

@@ -7,6 +7,7 @@ lsb-status\t'LSB init script `status`: 0 running, 3 not running, 4 unknown'
 lsb-action\t'LSB init script actions: 0 done, 1 failed, 2 usage, 4 permission'
 ocf\t'OCF monitor: 0 running, 7 not running, 1 error, 2 arguments, 4 permission'
 mon\t'mon monitor: 0 or 1; the first line of a probe names the targets that failed'"
+complete -c lvs-sync -l follow -d 'Make each line as it comes, until stdin ends'
 complete -c lvs-sync -l dry-run -d 'Say what would be done, and do nothing'
 complete -c lvs-sync -l human -d 'Print words for a person in place of JSON'
 complete -c lvs-sync -s h -l help -d 'Print help (see more with \'--help\')'
