@@ -179,7 +179,7 @@ fn init(node: &Node, mode: &str, words: &[&str]) -> Run {
     let defaults = node.write(
         "defaults",
         &format!(
-            "HA_D={0}/ha.d RUN_DIR={0}/run STATE_DIR={0}/state LOG={0}/log LOCK={0}/lock/takeover START_DEADLINE=20 STOP_DEADLINE={1}\nPATH={0}/bin:$PATH\n",
+            "HA_D={0}/ha.d RUN_DIR={0}/run STATE_DIR={0}/state LOG={0}/log LOCK={0}/lock/takeover AGENTS={0}/ocf AGENTS_RUN={0}/agents START_DEADLINE=20 STOP_DEADLINE={1}\nPATH={0}/bin:$PATH\n",
             node.dir.display(),
             if mode == "stay" { 0 } else { 20 },
         ),
@@ -215,7 +215,11 @@ fn the_init_script() {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
         await_that(|| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty());
     };
+    // Where resource agents are installed, they get the folder that heartbeat's script made for them.
+    assert!(!node.dir.join("agents").exists());
+    fs::create_dir(node.dir.join("ocf")).unwrap();
     assert!(init(&node, "", &["start"]).ends_with(0).stdout.contains("started (pid "));
+    assert!(node.dir.join("agents").is_dir());
     let pid = node.pid();
     assert!(init(&node, "", &["start"]).ends_with(0).stdout.contains("runs already"));
     assert!(init(&node, "", &["status"]).ends_with(0).stdout.contains("192.0.2.10  running"));
