@@ -13,8 +13,8 @@ use std::path::Path;
 
 use takeover::args::manual::Manual;
 use takeover::args::{
-    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, ha_status, ha_watch, hb_listen, hb_send, lvs_sync, mon_decide,
-    probe_exec, probe_ftp, probe_http, probe_ping, probe_tcp, run_resource, vip_drop, vip_take, vip_who,
+    fs_claim, fs_release, garp, ha_conf, ha_decide, ha_event, ha_status, ha_watch, hb_listen, hb_send, lvs_sync,
+    mon_decide, probe_exec, probe_ftp, probe_http, probe_ping, probe_tcp, run_resource, vip_drop, vip_take, vip_who,
 };
 use takeover::cli::Tool;
 
