@@ -101,7 +101,10 @@ impl<'a> Node<'a> {
         write(&config.join("authkeys"), &setup.authkeys, 0o600);
         write(&config.join("haresources"), &setup.haresources, 0o644);
         for (name, text) in &setup.scripts {
-            write(&config.join("resource.d").join(name), text, 0o755);
+            let path = config.join("resource.d").join(name);
+            // The package's may be a link to a program of this machine, which is not to be written.
+            let _ = fs::remove_file(&path);
+            write(&path, text, 0o755);
         }
         node.launch_again();
         node
