@@ -356,7 +356,9 @@ impl Decider {
         }
         let home = *group.candidates.first()?;
         let goes = self.cluster.failback != AutoFailback::Off && !self.mine[g].ordered && home != me;
-        if goes && self.can_have(g, home) && self.steady(home) {
+        // What it had when it stood still it has to stop first: until then nobody would serve.
+        let stops = self.peers[home].entry(group).is_some_and(|e| e.mark.occupies() && e.mark != Mark::Claims);
+        if goes && !stops && self.can_have(g, home) && self.steady(home) {
             return Some((home, format!("{} is back, and the group prefers it", self.cluster.name(home))));
         }
         None

@@ -572,6 +572,29 @@ fn a_node_that_died_often_has_to_be_there_for_longer_before_it_gets_back_what_it
     }
 }
 
+/// It stood still, we took what it had, and it is back: it has to stop that before it can have it again.
+#[test]
+fn what_a_node_has_to_stop_first_does_not_go_back_to_it_before() {
+    for (mark, doubtful) in [(Mark::Holds, true), (Mark::Releases, true), (Mark::Releases, false), (Mark::Stuck, false)]
+    {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind { failback: true, ..Kind::default() });
+        t.becomes(1, NodeState::Dead);
+        t.done("acquire", "g0", 0);
+        t.did();
+        t.with(1, 0, mark);
+        t.becomes(1, NodeState::Up);
+        let mut report = t.report(1, &[0]);
+        report.groups[0].doubtful = doubtful;
+        t.hears(1, Voice::Ours(report));
+        t.passes(2000);
+        t.must(&[]);
+        t.with(1, 0, None);
+        t.says(1, &[0]);
+        t.passes(500);
+        assert!(t.did().contains(&"release g0".to_owned()), "{mark:?}");
+    }
+}
+
 /// A node that the group prefers claims what we have: which of us did not run for long decides first.
 #[test]
 fn of_two_that_have_a_group_the_one_in_doubt_lets_go() {
