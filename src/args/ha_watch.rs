@@ -8,7 +8,7 @@ use clap::Parser;
 use super::manual::Manual;
 use crate::cli::{OutputArgs, Tool, duration};
 
-/// Say which of some processes stand still: stopped, frozen, or turning round and round
+/// Say which processes stand still: stopped, frozen, or in a loop
 #[derive(Parser, Clone, Debug)]
 #[command(name = "ha-watch", version)]
 pub struct HaWatch {
