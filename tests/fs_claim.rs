@@ -419,7 +419,9 @@ fn a_keeper_is_not_believed_because_it_lives() {
     let other = m.run(&format!("{line} --lock-file /run/other"));
     assert!(other.ends_with(1).event()["cause"].as_str().unwrap().contains("not by what is named now"), "{other:#?}");
     m.run(&format!("{line} --lock-file /run/other --status")).ends_with(75);
-    m.sh(&format!("kill -STOP {keeper}"));
+    // A signal is sent at once, and heeded when its process gets to run.
+    let stop = format!("kill -STOP {keeper}; until grep -q '^State:.T' /proc/{keeper}/status; do sleep 0.01; done");
+    m.sh(&stop);
     for line in [line.clone(), format!("{line} --status")] {
         m.run(&line).ends_with(75);
     }
@@ -429,7 +431,7 @@ fn a_keeper_is_not_believed_because_it_lives() {
 
     // Another device at the same place, while the keeper could not see it.
     let second = Disk::new("believed-two");
-    m.sh(&format!("kill -STOP {keeper}; umount /run/m; mount -t ext4 {} /run/m", second.dev()));
+    m.sh(&format!("{stop}; umount /run/m; mount -t ext4 {} /run/m", second.dev()));
     let refused = m.run(&format!("fs-claim {} /run/m ext4 --guard flock", second.dev()));
     assert!(refused.ends_with(1).event()["cause"].as_str().unwrap().contains(disk.dev()), "{refused:#?}");
     m.sh(&format!("kill -CONT {keeper}"));

@@ -25,8 +25,18 @@ fn configured(name: &str) -> Node {
 
 /// The commands, where everybody can look: this tree may be where nobody but root can.
 fn commands(node: &Node) {
-    let names =
-        ["hb-listen", "hb-send", "probe-ping", "ha-decide", "ha-conf", "ha-event", "run-resource", "vip-who", "garp"];
+    let names = [
+        "hb-listen",
+        "hb-send",
+        "probe-ping",
+        "ha-decide",
+        "ha-watch",
+        "ha-conf",
+        "ha-event",
+        "run-resource",
+        "vip-who",
+        "garp",
+    ];
     for name in names.iter().chain(&["ha-status"]) {
         let (from, to) = (path(name), node.dir.join("bin").join(name));
         fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).unwrap();
