@@ -21,8 +21,9 @@ fuzz_target!(|data: &[u8]| {
             assert!(!service.interval.is_zero());
         }
         // No name becomes another target, or another file.
-        assert!(!service.target().chars().any(|c| c == '/' || c.is_control()));
-        assert_eq!(service.target().split(' ').count(), 2);
+        for name in [&service.group, &service.name] {
+            assert!(!name.is_empty() && !name.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control()));
+        }
         let _ = document::service(file, service);
     }
     let _ = document::whole(file, &good.content);
