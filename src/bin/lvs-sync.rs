@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::process::ExitCode;
 
+use serde_json::Value;
 use takeover::args::lvs_sync::LvsSync;
 use takeover::cli::exit::Answer;
 use takeover::cli::output::Output;
@@ -57,15 +58,19 @@ fn make(keeper: &mut Keeper, wanted: &[Wanted], output: &mut Output) -> Result<O
 /// Each service as it comes; of several lines that wait for one, the last counts.
 fn follow(mut keeper: Keeper, output: &mut Output) -> Result<Answer, cli::Error> {
     output.make_stream();
+    let mut number = 0;
     follow::stdin(output, |lines, output| {
         let mut services: Vec<Wanted> = Vec::new();
         let mut failures = Vec::new();
-        for line in lines.into_iter().filter(|line| !line.as_ref().is_ok_and(|l| l.trim_ascii().is_empty())) {
-            let read = line.map_err(|why| Failure::usage(why, EXAMPLE)).and_then(|line| read(line.as_slice()));
-            match read {
-                Ok(new) => {
-                    services.retain(|s| new.iter().all(|n| n.key != s.key));
-                    services.extend(new);
+        for line in lines {
+            number += 1;
+            let object =
+                line.map_err(|why| wrong(number, why)).and_then(|line| objects::of_line(&line, number, EXAMPLE));
+            match object.and_then(|object| object.map(|object| wanted(number, &object)).transpose()) {
+                Ok(None) => {}
+                Ok(Some(new)) => {
+                    services.retain(|s| s.key != new.key);
+                    services.push(new);
                 }
                 Err(failure) => failures.push(failure),
             }
@@ -82,12 +87,19 @@ fn read(input: impl Read) -> Result<Vec<Wanted>, Failure> {
     let mut seen = HashSet::new();
     let mut all = Vec::new();
     for (line, object) in objects::read(input, EXAMPLE)? {
-        let wrong = |why: String| Failure::usage(format!("line {line} of stdin: {why}"), "see lvs-sync(8)");
-        let wanted = wanted::from_line(&object).map_err(|e| wrong(e.to_string()))?;
+        let wanted = wanted(line, &object)?;
         if !seen.insert(wanted.key) {
-            return Err(wrong(format!("the service {} stands twice", wanted.key)));
+            return Err(wrong(line, format!("the service {} stands twice", wanted.key)));
         }
         all.push(wanted);
     }
     Ok(all)
+}
+
+fn wanted(line: usize, object: &Value) -> Result<Wanted, Failure> {
+    wanted::from_line(object).map_err(|e| wrong(line, e.to_string()))
+}
+
+fn wrong(line: usize, why: String) -> Failure {
+    Failure::usage(format!("line {line} of stdin: {why}"), "see lvs-sync(8)")
 }

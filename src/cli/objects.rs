@@ -24,24 +24,32 @@ pub fn read(input: impl Read, example: &str) -> Result<Vec<(usize, Value)>, Fail
     }
     let mut objects = Vec::new();
     for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-        let line = str::from_utf8(line).map_err(|e| wrong(format!("line {number} of stdin is no text: {e}")))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let object: Value =
-            serde_json::from_str(line).map_err(|e| wrong(format!("line {number} of stdin is no JSON: {e}")))?;
-        if !object.is_object() {
-            return Err(wrong(format!("line {number} of stdin is no JSON object")));
-        }
-        if object["event"] == "error" {
-            let message = object["message"].as_str().unwrap_or("an error");
-            let message = format!("line {number} of stdin tells of an error: {message}");
-            let failure = Failure::new(Fault::Configuration, "input-error", message);
-            return Err(Failure { hint: object["hint"].as_str().map(str::to_owned), ..failure });
-        }
-        objects.push((number, object));
+        objects.extend(of_line(line, number, example)?.map(|object| (number, object)));
     }
     if objects.is_empty() { Err(wrong("stdin is empty".to_owned())) } else { Ok(objects) }
+}
+
+/// The object of one line; none where that is empty.
+///
+/// # Errors
+/// As those of [`read`], with this number of the line.
+pub fn of_line(line: &[u8], number: usize, example: &str) -> Result<Option<Value>, Failure> {
+    let wrong = |what: String| Failure::usage(format!("line {number} of stdin {what}"), example);
+    let line = str::from_utf8(line).map_err(|e| wrong(format!("is no text: {e}")))?;
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    let object: Value = serde_json::from_str(line).map_err(|e| wrong(format!("is no JSON: {e}")))?;
+    if !object.is_object() {
+        return Err(wrong("is no JSON object".to_owned()));
+    }
+    if object["event"] == "error" {
+        let message = object["message"].as_str().unwrap_or("an error");
+        let message = format!("line {number} of stdin tells of an error: {message}");
+        let failure = Failure::new(Fault::Configuration, "input-error", message);
+        return Err(Failure { hint: object["hint"].as_str().map(str::to_owned), ..failure });
+    }
+    Ok(Some(object))
 }
 
 #[cfg(test)]
@@ -56,6 +64,8 @@ mod tests {
     #[test]
     fn objects_by_their_lines() {
         assert_eq!(read("{\"a\":1}\n\n{}"), Ok(vec![1, 3]));
+        assert!(of_line(b"half", 7, "so").is_err_and(|e| e.message.starts_with("line 7 of stdin ")));
+        assert_eq!(of_line(b" ", 7, "so").ok(), Some(None));
         for bad in ["", "\n \n", "nonsense", "[1]", "{\"a\":1}\n{"] {
             assert_eq!(read(bad), Err(Fault::Usage), "{bad}");
         }

@@ -13,6 +13,7 @@ pub mod icmp_socket;
 pub mod judge;
 pub mod lookup;
 pub mod ping;
+pub mod stream;
 pub mod tcp;
 pub mod transfer;
 pub mod trust;

@@ -20,8 +20,8 @@ use takeover::clock::Instant;
 use takeover::probe::Judgement;
 use takeover::probe::egress::{self, Finder};
 use takeover::probe::fetch::{self, Check, Expected, Target};
-use takeover::probe::judge::State;
 use takeover::probe::lookup::zone_index;
+use takeover::probe::stream;
 use takeover::probe::transfer::{self, Outcome};
 use takeover::probe::trust::bundle;
 use takeover::probe::url;
@@ -63,11 +63,10 @@ pub fn targets(words: &[String], defaults: &Check, example: &str) -> Result<Vec<
 /// Probes until there is an answer.
 pub fn run(targets: &[Target], probing: &Probing, trust: &Trust, output: &mut Output) -> anyhow::Result<Answer> {
     let plan = probing.cadence.plan();
-    let ears = match plan.every {
-        Some(_) => {
-            output.make_stream();
-            let failed = |e: io::Error| Failure::io("cannot wait for signals", &e);
-            Some(Ears { signals: Signals::take().map_err(failed)?, waiter: Waiter::new().map_err(failed)? })
+    let ears = match stream::signals(&plan, output)? {
+        Some(signals) => {
+            let waiter = Waiter::new().map_err(|e| Failure::io("cannot make a timer", &e))?;
+            Some(Ears { signals, waiter })
         }
         None => None,
     };
@@ -99,11 +98,7 @@ pub fn run(targets: &[Target], probing: &Probing, trust: &Trust, output: &mut Ou
             }
         }
     };
-    for (n, target) in targets.iter().enumerate() {
-        if watch.state(n) != State::Up {
-            output.note_failed(&target.name);
-        }
-    }
+    stream::note_failed(&watch, targets.iter().map(|t| t.name.as_str()), output);
     // Tidying up would wait for look-ups that hang; the end of the process does it at once.
     std::mem::forget(prober);
     Ok(answer)

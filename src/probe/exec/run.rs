@@ -19,7 +19,7 @@ use crate::cli::wait::{Signals, Waiter, stdout_gone};
 use crate::cli::{Error, Failure, objects};
 use crate::clock::Instant;
 use crate::probe::Verdict;
-use crate::probe::judge::State;
+use crate::probe::stream;
 use crate::probe::watch::Watch;
 
 /// The period of what has none of its own, beside others that have one.
@@ -39,13 +39,7 @@ pub fn run(args: ProbeExec, output: &mut Output) -> Result<Answer, Error> {
     }
     // Before anything else has threads or signals: it forks.
     let nursery = Nursery::new().map_err(|e| Failure::io("cannot make a guard for the checks", &e))?;
-    let signals = match plan.every {
-        Some(_) => {
-            output.make_stream();
-            Some(Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?)
-        }
-        None => None,
-    };
+    let signals = stream::signals(&plan, output)?;
     let mut watch = Watch::new(plan, targets.len(), Instant::now());
     for (n, target) in targets.iter().enumerate() {
         watch.pace(n, target.every);
@@ -64,11 +58,7 @@ pub fn run(args: ProbeExec, output: &mut Output) -> Result<Answer, Error> {
     let answer = prober.go(&mut watch, output, signals.as_ref());
     prober.end_all();
     let answer = answer?;
-    for (n, target) in prober.targets.iter().enumerate() {
-        if watch.state(n) != State::Up {
-            output.note_failed(&target.name);
-        }
-    }
+    stream::note_failed(&watch, prober.targets.iter().map(|t| t.name.as_str()), output);
     Ok(answer)
 }
 

@@ -23,8 +23,8 @@ use crate::probe::Verdict;
 use crate::probe::egress::{Egress, Finder};
 use crate::probe::icmp::Family;
 use crate::probe::icmp_socket::{Heard, IcmpSocket, OpenError, Wanted, identity};
-use crate::probe::judge::State;
 use crate::probe::lookup::{Host, Lookups, not_probeable, socket_address, zone_index};
+use crate::probe::stream;
 use crate::probe::watch::Watch;
 
 /// Echoes sent in one go; what has come back meanwhile is taken in before the next.
@@ -38,13 +38,7 @@ const GULP: usize = 4096;
 pub fn run(args: ProbePing, output: &mut Output) -> Result<Answer, Error> {
     let plan = args.probing.cadence.plan();
     let targets = targets(&args)?;
-    let signals = match plan.every {
-        Some(_) => {
-            output.make_stream();
-            Some(Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?)
-        }
-        None => None,
-    };
+    let signals = stream::signals(&plan, output)?;
     let named = targets.iter().any(|t| matches!(t.host, Host::Name(_)));
     let mut prober = Prober {
         quickest: targets.iter().map(|t| t.timeout).min().unwrap_or_default(),
@@ -59,11 +53,7 @@ pub fn run(args: ProbePing, output: &mut Output) -> Result<Answer, Error> {
     };
     let mut watch = Watch::new(plan, prober.targets.len(), Instant::now());
     let answer = prober.go(&mut watch, output, signals.as_ref())?;
-    for (n, target) in prober.targets.iter().enumerate() {
-        if watch.state(n) != State::Up {
-            output.note_failed(&target.name);
-        }
-    }
+    stream::note_failed(&watch, prober.targets.iter().map(|t| t.name.as_str()), output);
     Ok(answer)
 }
 

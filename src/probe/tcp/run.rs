@@ -32,8 +32,8 @@ use crate::clock::Instant;
 use crate::config::trust::password;
 use crate::probe::Judgement;
 use crate::probe::egress::{self, Finder};
-use crate::probe::judge::State;
 use crate::probe::lookup::{Host, Lookups, not_probeable, socket_address, zone_index};
+use crate::probe::stream;
 use crate::probe::trust::bundle;
 use crate::probe::watch::Watch;
 
@@ -54,21 +54,11 @@ const SENDS: u32 = 3;
 pub fn run(args: ProbeTcp, output: &mut Output) -> Result<Answer, Error> {
     let plan = args.probing.cadence.plan();
     let targets = targets(&args)?;
-    let signals = match plan.every {
-        Some(_) => {
-            output.make_stream();
-            Some(Signals::take().map_err(|e| Failure::io("cannot take the signals", &e))?)
-        }
-        None => None,
-    };
+    let signals = stream::signals(&plan, output)?;
     let mut watch = Watch::new(plan, targets.len(), Instant::now());
     let mut prober = Prober::new(&args, targets).map_err(|e| Failure::io("cannot watch sockets", &e))?;
     let answer = prober.go(&mut watch, output, signals.as_ref())?;
-    for (n, target) in prober.targets.iter().enumerate() {
-        if watch.state(n) != State::Up {
-            output.note_failed(&target.name);
-        }
-    }
+    stream::note_failed(&watch, prober.targets.iter().map(|t| t.name.as_str()), output);
     Ok(answer)
 }
 
