@@ -14,7 +14,7 @@ use cluster::hosts::eventually;
 use cluster::{Node, VIP, flagged, holders, pair, pair_with, settled, signal, support_mode, two};
 use serde_json::Value;
 use takeover::node::stillness::Sign;
-use takeover_lab::Signal;
+use takeover_lab::{Cut, Signal};
 
 const PAIR: &str = "bcast eth0\nnode ha1 ha2\nauto_failback on\n";
 
@@ -231,6 +231,24 @@ fn what_does_not_stop_is_not_given_away() {
     a.ask(&["what=retry"]);
     settled(&[&a, &b], VIP, "ha2");
     eventually("the flag is there, too", || flagged(&b) && !flagged(&a));
+}
+
+#[test]
+fn where_two_have_a_group_the_addresses_of_one_go_before_its_services_do() {
+    let lab = two();
+    let (mut a, mut b) = pair(&lab);
+    stubborn(&b);
+    let hangs = b.dir.join("flag.hangs");
+    run(&mut a, &mut b);
+    b.host.cut(Cut::Silent);
+    eventually("both have all of it", || a.has(VIP) && b.has(VIP) && flagged(&b));
+    fs::write(&hangs, "").unwrap();
+    b.host.heal();
+    eventually("the address is ha1's alone", || holders(&[&a, &b], VIP) == ["ha1"]);
+    assert!(flagged(&b) && b.decided("release") == 1, "its service is still being stopped: {}", b.log());
+    fs::remove_file(&hangs).unwrap();
+    settled(&[&a, &b], VIP, "ha1");
+    eventually("it is stopped", || !flagged(&b));
 }
 
 #[test]

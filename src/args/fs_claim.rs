@@ -202,8 +202,9 @@ const OWN: &[&str] = &[
          while the mount is in use it stays. When a lease is lost it does what --on-lost says: release (and kill, which is the same) \
          unmounts, and where somebody holds the mount kills them at once; reboot resets the machine where neither helps. \
          Where another node may have it already, see below. It \
-         writes the event lost, and what it did, to the system's log. With a watchdog the memory of the keeper is locked, and the \
-         kernel does not end it for want of memory. Do not start it from a service that kills all \
+         writes the event lost, and what it did, to the system's log. The keeper of a lease runs at the lowest real-time \
+         priority with its memory locked, where it may, so that neither load nor the kernel's own writers come before it; with a \
+         watchdog the kernel does not end it for want of memory. Do not start it from a service that kills all \
          processes of its group when it stops.",
     "A keeper that is killed takes its lock with it, while the mount stays. Called again, this command then takes the \
          claim again, or says with status 1 that the file system is mounted here without one. A keeper that is stopped, that \

@@ -21,6 +21,8 @@ pub enum Action {
     Release {
         /// The group.
         group: String,
+        /// Another node has it, too, or may take it now: its addresses go before all else.
+        addresses_first: bool,
     },
     /// Announce the addresses of a group again: somebody else did, too.
     Announce {
@@ -94,9 +96,9 @@ impl Decision {
                 .with("group", group.as_str())
                 .with("free", *free)
                 .with("dead", dead.clone()),
-            Action::Release { group } => {
-                Event::new("release", words(&format!("release {group}"))).with("group", group.as_str())
-            }
+            Action::Release { group, addresses_first } => Event::new("release", words(&format!("release {group}")))
+                .with("group", group.as_str())
+                .with("addresses_first", *addresses_first),
             Action::Announce { group } => {
                 Event::new("announce", words(&format!("announce {group}"))).with("group", group.as_str())
             }

@@ -22,15 +22,17 @@ struct Host {
 #[derive(Clone, Debug)]
 pub struct Arbiters {
     groups: Vec<Vec<Host>>,
+    /// For so long an arbiter may be out of reach before that counts; probes wait as long for an answer.
+    patience: Duration,
     /// Between two heartbeats: the network that carries answers again carries the next heartbeat, too.
     keepalive: Duration,
 }
 
 impl Arbiters {
     /// Nothing is known of them yet.
-    pub fn new(groups: &[PingGroup], keepalive: Duration) -> Self {
+    pub fn new(groups: &[PingGroup], keepalive: Duration, patience: Duration) -> Self {
         let host = |name: &String| Host { name: name.clone(), answered: None, silent: None, steady: None };
-        Self { groups: groups.iter().map(|g| g.hosts.iter().map(host).collect()).collect(), keepalive }
+        Self { groups: groups.iter().map(|g| g.hosts.iter().map(host).collect()).collect(), patience, keepalive }
     }
 
     /// Whether there are any.
@@ -38,12 +40,18 @@ impl Arbiters {
         !self.groups.is_empty()
     }
 
-    /// A probe that began then was answered or not.
-    pub fn answer(&mut self, name: &str, up: bool, began: Instant) {
+    /// A probe that began then was answered or not; none: it could not be asked, as where our own interface has no
+    /// carrier. That is out of reach, too, but is known at once: it may be over at once.
+    pub fn answer(&mut self, name: &str, up: Option<bool>, began: Instant) {
         for host in self.groups.iter_mut().flatten().filter(|h| h.name == name) {
-            if !up {
-                host.silent = host.silent.max(Some(began));
-                continue;
+            let lasts = || host.answered.is_none_or(|then| began.since(then) >= self.patience);
+            match up {
+                Some(true) => {}
+                None if !lasts() => continue,
+                Some(false) | None => {
+                    host.silent = host.silent.max(Some(began));
+                    continue;
+                }
             }
             let broken =
                 host.answered.is_none_or(|then| began.since(then) > self.keepalive * 4 || host.silent > Some(then));
@@ -86,24 +94,40 @@ mod tests {
             hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
         };
         let groups = [group("r", &["r"]), group("g", &["a", "b"])];
-        let mut arbiters = Arbiters::new(&groups, Duration::from_millis(10));
+        let mut arbiters = Arbiters::new(&groups, Duration::from_millis(10), Duration::from_millis(100));
         assert!(!arbiters.confirm(at(0), at(100)) && !arbiters.deny(at(0)));
         for began in [10, 40, 70, 100] {
-            arbiters.answer("r", true, at(began));
+            arbiters.answer("r", Some(true), at(began));
         }
         assert!(arbiters.confirm(at(100), at(100)) && !arbiters.confirm(at(101), at(200)));
         assert_eq!(arbiters.reached(Duration::from_millis(50), at(149)), 1);
         assert_eq!(arbiters.reached(Duration::from_millis(50), at(150)), 0);
         for host in ["r", "a"] {
-            arbiters.answer(host, false, at(120));
+            arbiters.answer(host, Some(false), at(120));
         }
         assert!(!arbiters.deny(at(115)), "b was not asked");
-        arbiters.answer("b", false, at(125));
+        arbiters.answer("b", Some(false), at(125));
         assert!(arbiters.deny(at(115)) && !arbiters.deny(at(121)));
-        arbiters.answer("a", true, at(126));
+        arbiters.answer("a", Some(true), at(126));
         assert!(!arbiters.deny(at(115)));
         assert!(!arbiters.confirm(at(115), at(155)), "the network has just come back");
         assert!(arbiters.confirm(at(115), at(156)));
         assert_eq!(arbiters.reached(Duration::from_secs(1), at(130)), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_long_is_out_of_reach() {
+        let at = |ms| Instant::at(Duration::from_millis(ms));
+        let group = PingGroup { name: "r".to_owned(), hosts: vec!["r".to_owned()] };
+        let mut arbiters = Arbiters::new(&[group], Duration::from_millis(10), Duration::from_millis(100));
+        arbiters.answer("r", Some(true), at(10));
+        for began in [20, 60, 109] {
+            arbiters.answer("r", None, at(began));
+            assert!(!arbiters.deny(at(0)), "{began}");
+        }
+        arbiters.answer("r", None, at(110));
+        assert!(arbiters.deny(at(0)) && arbiters.deny(at(110)) && !arbiters.deny(at(111)));
+        arbiters.answer("r", Some(true), at(120));
+        assert!(!arbiters.deny(at(0)));
     }
 }

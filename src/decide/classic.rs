@@ -564,6 +564,10 @@ impl Classic {
         let stale = self.said_at.is_none_or(|then| now.since(then) >= REFRESH);
         let refresh = self.stable != Some(true) && self.hand == Hand::Still && stale;
         let news = self.said != Some(said) && !matches!(self.hand, Hand::Giving { .. } | Hand::Taking { .. });
+        // Also where what it said before we took part, which it sends to whoever comes late, has told us all.
+        if self.said.is_none() && said.1 && !self.fresh {
+            out.push((resource(said.0, false), "what this node has"));
+        }
         if std::mem::take(&mut self.curious) || news || refresh {
             (self.said, self.said_at) = (Some(said), Some(now));
             out.push((resource(said.0, said.1), "what this node has"));

@@ -97,7 +97,7 @@ pub enum What {
     Ping {
         /// The host.
         host: String,
-        /// Whether it answered; none where it cannot be told.
+        /// Whether it answered; none where it could not be asked.
         up: Option<bool>,
         /// When the probe began.
         began: Option<Instant>,

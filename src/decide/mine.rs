@@ -370,7 +370,8 @@ impl Decider {
         let group = &self.cluster.groups[g];
         for n in self.cluster.others() {
             let peer = &self.peers[n];
-            let Some(entry) = peer.entry(group) else { continue };
+            // One that was just heard again has yet to say what it has.
+            let Some(entry) = peer.had(group) else { continue };
             // It does not hear us: nothing will make it let go, and what it claims it will take. One that has just come
             // back says so of the past.
             let settled = peer.came.is_none_or(|came| self.now.since(came) >= self.cluster.deadtime);
@@ -411,11 +412,13 @@ impl Decider {
 
     /// Stops a group.
     pub(super) fn release(&mut self, g: GroupId, cause: String) {
+        // Others may be about to take what somebody who is cut off has.
+        let addresses_first = self.outcast.is_some() || self.rival(g).is_some();
         let mine = &mut self.mine[g];
         mine.own = Own::Stopping;
         mine.contested = false;
         mine.why.clone_from(&cause);
-        let action = Action::Release { group: self.cluster.groups[g].id.clone() };
+        let action = Action::Release { group: self.cluster.groups[g].id.clone(), addresses_first };
         let because = self.reasons();
         self.decide(action, cause, because);
     }

@@ -139,7 +139,7 @@ impl Decider {
         let mine = cluster.groups.iter().map(|_| Mine::default()).collect();
         let shown = cluster.groups.iter().map(|_| ("unknown", None)).collect();
         Self {
-            arbiters: Arbiters::new(&cluster.pings, cluster.keepalive),
+            arbiters: Arbiters::new(&cluster.pings, cluster.keepalive, cluster.deadtime),
             cluster,
             now: Instant::at(Duration::ZERO),
             began: None,
@@ -235,7 +235,7 @@ impl Decider {
             }
             What::Sent => (self.sent, self.quiet) = (Some(at), 0),
             What::Ping { host, up, began } => {
-                if let (Some(up), Some(began)) = (up, began) {
+                if let Some(began) = began {
                     self.arbiters.answer(&host, up, began);
                 }
             }

@@ -204,9 +204,10 @@ impl Peer {
         self.report.as_ref().filter(|_| self.alive()).and_then(|r| r.entry(group.key))
     }
 
-    /// What it said of a group, if it was there all the time since: others may have taken up meanwhile what it let go.
+    /// What it said of a group, if it was there all the time since: others may have taken up meanwhile what it let go, and
+    /// it may have let go of what it had. A real heartbeat was forgotten when it was away.
     pub fn had(&self, group: &Group) -> Option<Entry> {
-        self.entry(group).filter(|_| !self.bygone)
+        self.entry(group).filter(|_| self.classic || !self.bygone)
     }
 
     /// Whether it had a group, or was about to, when it was last heard.

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{pipe2, read};
 use serde_json::{Value, json};
@@ -32,6 +31,7 @@ use super::release::{Way, Went, let_go};
 use crate::cli::Failure;
 use crate::cli::child;
 use crate::cli::exit::Fault;
+use crate::cli::realtime;
 use crate::cli::wait::{Signals, Waiter};
 use crate::clock::Instant;
 
@@ -264,10 +264,17 @@ impl Locked {
     }
 }
 
-/// A keeper with a watchdog is not to be starved: its end is that of the machine.
-fn spare() {
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
-    let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+/// The priority of a keeper of a lease among those that run on time: the lowest is above all others.
+const PRIORITY: u8 = 1;
+
+/// A keeper of a lease is not to be starved. After a pause it has to come before the kernel's own writers, too. Where it
+/// may not ask, it keeps its lease as well as it can.
+fn spare(watchdog: bool) {
+    let _ = realtime::ask(PRIORITY);
+    if watchdog {
+        // Its end is that of the machine.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
+    }
 }
 
 /// The life of a keeper, in its own process.
@@ -301,9 +308,7 @@ fn run(post: &Post, told: &OwnedFd, end: &OwnedFd) {
                 None
             }
             Ok(Acquired::Held(keeper)) => {
-                if terms.watchdog.is_some() {
-                    spare();
-                }
+                spare(terms.watchdog.is_some());
                 let cause = format!("the lease on {} is this node's", terms.device.display());
                 let got = Got { strength: terms.strength().to_owned(), cause, changed: true };
                 let mut line = Outcome::Got(got).to_json();

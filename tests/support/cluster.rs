@@ -117,9 +117,18 @@ impl<'a> Node<'a> {
 
     /// The holder of its only address.
     pub fn holder(&self) -> Option<i32> {
-        let text = std::fs::read_dir(self.dir.join("run/holders")).ok()?.flatten().next()?;
-        let text = std::fs::read_to_string(text.path()).ok()?;
-        outside(self, text.split_whitespace().next()?.parse().ok()?)
+        outside(self, self.held()?.split_whitespace().next()?.parse().ok()?)
+    }
+
+    /// Whether the holder of its only address has announced it, and so is through with its start.
+    pub fn announced(&self) -> bool {
+        self.held().is_some_and(|text| text.contains("announced"))
+    }
+
+    /// What that holder has to say.
+    fn held(&self) -> Option<String> {
+        let file = std::fs::read_dir(self.dir.join("run/holders")).ok()?.flatten().next()?;
+        std::fs::read_to_string(file.path()).ok()
     }
 
     /// A process of the node by the beginning of its command line.

@@ -5,6 +5,10 @@ use super::{EventDoc, FieldDoc, boolean, list, object, text};
 pub(super) const FIELDS: &[FieldDoc] = &[
     text("group", "a group of haresources: its first resource as it was written; of mon the watch"),
     text("which", "the groups that an order is about: all, local, foreign or failback"),
+    boolean(
+        "addresses_first",
+        "the addresses of the group go before its services: another node has them, too, or may take them",
+    ),
     boolean("free", "whoever had the group has given it up and said so, or was fenced: nobody has to be asked"),
     list("dead", "the dead nodes that may have had the group: their hardware addresses may be overridden, no others"),
     list("because", "the events that led to it, as tool:seq"),
@@ -30,7 +34,7 @@ pub(super) const EVENTS: &[EventDoc] = &[
         name: "release",
         tools: TOOLS,
         doc: "Stop a group here; a start that is under way is ended first.",
-        fields: &["group", "cause", "because"],
+        fields: &["group", "addresses_first", "cause", "because"],
     },
     EventDoc {
         name: "announce",

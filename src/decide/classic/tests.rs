@@ -47,6 +47,14 @@ impl Script {
     }
 
     fn fresh_with(failback: AutoFailback, ping: Option<bool>) -> Self {
+        let mut script = Self::unready(failback, ping);
+        script.take(What::Ready);
+        script.did.clear();
+        script
+    }
+
+    /// What runs here is not known yet.
+    fn unready(failback: AutoFailback, ping: Option<bool>) -> Self {
         let ms = Duration::from_millis;
         let ha_cf = HaCf {
             nodes: vec!["a".into(), "b".into()],
@@ -66,8 +74,6 @@ impl Script {
         let cluster = Cluster::new(&ha_cf, &groups, "b", Limits::default()).unwrap();
         let mut script = Self { brain: Decider::new(cluster), now: 1000, generation: 1, seq: 0, ping, did: Vec::new() };
         script.take(What::Generation(7));
-        script.take(What::Ready);
-        script.did.clear();
         script
     }
 
@@ -98,7 +104,7 @@ impl Script {
         for decision in self.brain.take(input) {
             let text = match decision.action {
                 Action::Acquire { group, .. } => format!("acquire {group}"),
-                Action::Release { group } => format!("release {group}"),
+                Action::Release { group, .. } => format!("release {group}"),
                 Action::Send(message) => {
                     let words = ["t", "rsc_hold", "rtype", "isstable", "info"].map(|name| message.text(name));
                     format!("say {}", words.into_iter().flatten().collect::<Vec<_>>().join(" "))
@@ -211,6 +217,21 @@ fn whoever_joins_asks_and_is_seen_to_become_stable() {
     s.did(&["say resource none full 1"]);
     s.passes(60);
     s.did(&[]);
+}
+
+/// It sends again what it said before we came. It gives nothing back to whoever was stable from the first.
+#[test]
+fn whoever_joins_and_was_told_all_before_it_takes_part_is_seen_to_become_stable() {
+    let mut s = Script::unready(AutoFailback::On, None);
+    s.is(NodeState::Up);
+    s.beats("active");
+    s.says("resource all full 1");
+    s.says("ask_resources foreign done");
+    s.did(&[]);
+    s.take(What::Ready);
+    s.did(&["say resource none full 0", "say resource none full 1"]);
+    s.passes(60);
+    s.moved_nothing();
 }
 
 #[test]

@@ -658,7 +658,7 @@ impl World {
                 self.look()?;
                 self.alone(n, g)?;
             }
-            Action::Release { group } => {
+            Action::Release { group, .. } => {
                 self.note(|| format!("n{n} releases {group}: {cause}"));
                 if self.plan.failback == AutoFailback::Off && cause.contains("is back") {
                     return Err(format!("n{n} gives {group} back, which nobody wants"));

@@ -157,7 +157,9 @@ impl Table {
     fn did(&mut self) -> Vec<String> {
         let words = std::mem::take(&mut self.did).into_iter().filter_map(|action| match action {
             Action::Acquire { group, free, dead } => Some(format!("acquire {group} {free} {dead:?}")),
-            Action::Release { group } => Some(format!("release {group}")),
+            Action::Release { group, addresses_first } => {
+                Some(format!("release {group}{}", if addresses_first { ", its addresses first" } else { "" }))
+            }
             Action::Fence { node } => Some(format!("fence {node}")),
             Action::Announce { group } => Some(format!("announce {group}")),
             Action::Prepare { group, node } => Some(format!("prepare {group} {node}")),
@@ -292,7 +294,7 @@ fn after_a_stall_most_nodes_have_to_answer() {
         t.passes(500);
         t.must(&[]);
         t.passes(500);
-        let wanted: &[&str] = if answers { &[] } else { &["release g0"] };
+        let wanted: &[&str] = if answers { &[] } else { &["release g0, its addresses first"] };
         t.must(wanted);
     }
 }
@@ -308,7 +310,7 @@ fn after_a_stall_a_node_that_only_others_hear_may_have_taken_it() {
         t.passes(2000);
         t.must(&[]);
         t.becomes(1, NodeState::Dead);
-        let wanted: &[&str] = if hears.contains(&1) { &["release g0"] } else { &[] };
+        let wanted: &[&str] = if hears.contains(&1) { &["release g0, its addresses first"] } else { &[] };
         t.must(wanted);
     }
 }
@@ -546,7 +548,7 @@ fn whoever_cannot_be_heard_gives_up_what_it_has() {
         t.now += 500;
         t.take(What::Tick);
     }
-    t.must(&["release g0"]);
+    t.must(&["release g0, its addresses first"]);
 }
 
 #[test]
@@ -630,7 +632,7 @@ fn what_a_node_has_that_does_not_hear_us_is_left_to_it() {
     t.passes(4000);
     t.with(1, 0, Mark::Claims);
     t.says(1, &[]);
-    t.must(&["release g0"]);
+    t.must(&["release g0, its addresses first"]);
 }
 
 #[test]
@@ -853,7 +855,27 @@ fn whoever_is_alone_and_cut_off_gives_up_though_the_other_node_has_left() {
     t.must(&[]);
     ping(&mut t, false);
     t.passes(500);
-    t.must(&["release g0"]);
+    t.must(&["release g0, its addresses first"]);
+}
+
+/// It is heard again a moment before it is heard what it says now.
+#[test]
+fn what_a_node_had_when_it_died_is_no_reason_to_let_go() {
+    for has in [None, Some(Mark::Holds)] {
+        let mut t = Table::new(2, &[&[1, 0]], &Kind::default());
+        t.becomes(1, NodeState::Up);
+        t.with(1, 0, Mark::Holds);
+        t.says(1, &[0]);
+        t.becomes(1, NodeState::Dead);
+        t.must(&["acquire g0 false [\"n1\"]"]);
+        t.done("acquire", "g0", 0);
+        t.becomes(1, NodeState::Up);
+        t.must(&[]);
+        t.with(1, 0, has);
+        t.says(1, &[0]);
+        let wanted = if has.is_some() { "release g0, its addresses first" } else { "announce g0" };
+        t.must(&[wanted]);
+    }
 }
 
 /// Our own listener may have begun anew.
@@ -864,7 +886,7 @@ fn nodes_of_whom_nothing_is_known_are_waited_for_before_they_count_as_missing() 
     t.passes(1500);
     t.must(&[]);
     t.passes(500);
-    t.must(&["release g0"]);
+    t.must(&["release g0, its addresses first"]);
 }
 
 #[test]
@@ -873,7 +895,7 @@ fn whose_heartbeats_began_anew_lets_go_of_what_another_has() {
     t.take(What::Generation(8));
     t.with(1, 0, Mark::Holds);
     t.says(1, &[0]);
-    t.must(&["release g0"]);
+    t.must(&["release g0, its addresses first"]);
 }
 
 /// It speaks of the past until it has listened for a while.
@@ -890,7 +912,7 @@ fn whoever_has_just_come_and_does_not_hear_us_yet_takes_nothing_from_us() {
         t.passes(1500);
         t.must(&[]);
         t.passes(500);
-        t.must(&["release g0"]);
+        t.must(&["release g0, its addresses first"]);
     }
 }
 
@@ -973,7 +995,7 @@ fn what_a_node_says_of_the_time_before_it_stood_still_is_in_doubt() {
         let mut report = t.report(1, &[0]);
         report.generation = generation;
         t.hears(1, Voice::Ours(report));
-        let wanted: &[&str] = if generation == 3 { &["release g0"] } else { &[] };
+        let wanted: &[&str] = if generation == 3 { &["release g0, its addresses first"] } else { &[] };
         t.must(wanted);
     }
 }
@@ -1057,7 +1079,7 @@ fn whoever_does_not_hear_us_is_not_with_us() {
     t.becomes(2, NodeState::Dead);
     t.must(&[]);
     t.says(1, &[]);
-    t.must(&["release g0"]);
+    t.must(&["release g0, its addresses first"]);
 }
 
 /// n2 thinks it alive for longer than we do, and then so does n1 of itself.
