@@ -30,6 +30,9 @@ fn a_lease_has_one_holder() {
     first.ends_with(0);
     let claimed = event(&first, "claimed");
     assert_eq!((&claimed["guard"], &claimed["strength"]), (&json!("lease"), &json!("advisory")), "no watchdog");
+    // Where that is allowed its keeper comes before all that runs in the usual way.
+    let policy = a.sh(&format!("chrt -f 1 true 2>/dev/null || exit 0; chrt -p {}", claimed["keeper"]));
+    assert!(policy.is_empty() || policy.contains("SCHED_FIFO"), "{policy}");
     assert_eq!(event(claim(&a, &disk, &folder, "ha1", "").ends_with(0), "claimed")["changed"], json!(false));
     let refused = claim(&b, &disk, &folder, "ha2", "");
     refused.ends_with(1);
