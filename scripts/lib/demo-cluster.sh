@@ -47,12 +47,13 @@ case \$1 in
 start)
     [ -z "\$pid" ] || exit 0
     echo "served by the node \$(uname -n)" >'$work/srv/index.html' || exit 1
-    sh '$work/serve' $vip '$work/srv' </dev/null &
+    setsid sh '$work/serve' $vip '$work/srv' </dev/null &
     echo \$! >/run/web.pid
     probe-http --every 10ms --rise 1 --until up --for 5s --timeout 500ms http://$vip/ >/dev/null ;;
 stop)
     [ -n "\$pid" ] || exit 0
-    kill "\$pid"; while kill -0 "\$pid" 2>/dev/null; do sleep 0.02; done ;;
+    # With its children: one may be at an answer to a client that is out of reach.
+    kill -- "-\$pid"; while kill -0 -- "-\$pid" 2>/dev/null; do sleep 0.02; done ;;
 status) if [ -n "\$pid" ]; then echo running; else echo stopped; fi ;;
 esac
 END
