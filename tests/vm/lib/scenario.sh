@@ -14,9 +14,11 @@ seconds() { # HUNDREDTHS
     printf '%d.%02d' $(($1 / 100)) $(($1 % 100))
 }
 
-# One line of the timeline; time counts from when the machines were up.
+# One line of the timeline; time counts from when the machines were up. Where several scenarios run at a time it is said of which.
 say() {
-    printf '%8s s  %s\n' "$(seconds $(($(now) - began)))" "$*" | tee -a timeline
+    told=$(printf '%8s s  %s' "$(seconds $(($(now) - began)))" "$*")
+    printf '%s\n' "$told" >>timeline
+    printf '%s%s\n' "${SCENARIO_PREFIX-}" "$told"
 }
 
 # The machines are up.
