@@ -152,8 +152,8 @@ await_page() {
 thinks() { # NODE GROUP
     vm run "$1" 'ha-status --fields event,group,is,node' 30 | awk -v group="$2" '$1 == "group-status" && $2 == group && $3 == "running" { print $4 }'
 }
-agrees() { # NODE GROUP WHERE
-    [ "$(thinks "$1" "$2")" = "$3" ]
+agrees() { # NODE GROUP WHERE; to ask more often would slow down what is asked about
+    [ "$(thinks "$1" "$2")" = "$3" ] || { sleep 1; false; }
 }
 
 # settled NAME GROUP WHERE [NODE...]: the page is served from there, and the nodes (all, unless some are named) say so.
