@@ -251,6 +251,39 @@ fn where_two_have_a_group_the_addresses_of_one_go_before_its_services_do() {
     eventually("it is stopped", || !flagged(&b));
 }
 
+/// An announcement takes a while: what is left of it would make the next holder think that it has a rival.
+#[test]
+fn an_address_that_was_given_up_is_announced_no_more() {
+    let lab = two();
+    let (mut a, mut b) = pair(&lab);
+    let said = a.dir.join("announced");
+    // Its first word is on the way for as long as the node has the address.
+    let garp = a.dir.join("first/garp");
+    fs::create_dir(garp.parent().unwrap()).unwrap();
+    let held = a.path("run/holders");
+    let text = format!(
+        "#!/bin/sh\necho said >>{file}\nn=0\nwhile [ $n -lt 600 ] && [ \"$(ls {held})\" ]; do sleep 0.05; n=$((n + 1)); done\n\
+         echo through >>{file}\n",
+        file = said.display()
+    );
+    fs::write(&garp, text).unwrap();
+    support_mode(&garp, 0o755);
+    a.before = format!("export PATH={}:\"$PATH\"", garp.parent().unwrap().display());
+    run(&mut a, &mut b);
+    b.host.cut(Cut::Silent);
+    eventually("both have all of it", || a.has(VIP) && b.has(VIP) && flagged(&b));
+    b.host.heal();
+    eventually("it is announced again", || said.exists());
+    a.ask(&["what=standby", "which=all"]);
+    settled(&[&a, &b], VIP, "ha2");
+    let told = || fs::read_to_string(&said).unwrap();
+    eventually("the word is out", || told().ends_with("through\n"));
+    let now = || a.journal().last().and_then(|e| e["mono_ms"].as_f64()).unwrap_or_default();
+    let then = now();
+    eventually("time for the rest of it has passed", || now() > then + 600.0);
+    assert_eq!(told(), "said\nthrough\n", "{}", a.log());
+}
+
 #[test]
 fn what_did_not_stop_is_taken_from_the_dead_and_only_once_they_are_fenced() {
     let lab = two();

@@ -123,7 +123,7 @@ pub fn run(url: &str, pace: &Pace, give_up: Duration, in_flight: usize) -> anyho
         }
         if now >= next {
             if under_way.len() < in_flight {
-                meter.asked(now.since(next));
+                meter.asked();
                 under_way.extend(Request::start(&target, now + give_up));
             }
             next = meter::after(next, pace.every, now);
@@ -139,6 +139,7 @@ pub fn run(url: &str, pace: &Pace, give_up: Duration, in_flight: usize) -> anyho
         let wake = [Some(next), end, under_way.front().map(|r| r.give_up), meter.loss_due().filter(|_| pace.follow)];
         let ready = waiter.wait(&fds, wake.into_iter().flatten().min())?;
         drop(fds);
+        meter.woke(Instant::now().since(next));
 
         let mut ready = ready.into_iter().skip(1);
         let mut said = None;

@@ -8,6 +8,8 @@ use takeover::clock::{self, Instant};
 
 /// From here on a gap is listed.
 const LISTED: Duration = Duration::from_millis(20);
+/// A client that is this much later than it should be stood still itself.
+const STALLED: Duration = Duration::from_millis(10);
 /// From here on the service counts as lost.
 const LOST: Duration = Duration::from_millis(50);
 
@@ -42,6 +44,8 @@ pub struct Meter {
     longest: Duration,
     gaps: Vec<Value>,
     latest_start: Duration,
+    /// How long this client itself stood still since the last answer.
+    stalled: Duration,
 }
 
 impl Meter {
@@ -56,13 +60,22 @@ impl Meter {
             longest: Duration::ZERO,
             gaps: Vec::new(),
             latest_start: Duration::ZERO,
+            stalled: Duration::ZERO,
         }
     }
 
-    /// A request was started, this much later than it should have been: what this client itself adds to a gap.
-    pub fn asked(&mut self, late: Duration) {
-        self.requests += 1;
+    /// This client is awake again, so long after its next request was due: what it adds itself to a gap. Comes before
+    /// the answers that were waiting for it.
+    pub fn woke(&mut self, late: Duration) {
         self.latest_start = self.latest_start.max(late);
+        if late > STALLED {
+            self.stalled += late;
+        }
+    }
+
+    /// A request was started.
+    pub fn asked(&mut self) {
+        self.requests += 1;
     }
 
     /// An answer came. Returns the line to follow by, when it is the first or the first after a loss.
@@ -96,11 +109,14 @@ impl Meter {
     fn note_gap(&mut self, from: Moment, to: Moment) {
         let gap = to.at.since(from.at);
         self.longest = self.longest.max(gap);
+        // It cannot have stood still for longer than the gap: it was due before the last answer.
+        let stalled = std::mem::take(&mut self.stalled).min(gap);
         if gap > LISTED {
             self.gaps.push(json!({
                 "from_ms": clock::millis(from.at.since(self.start.at)),
                 "to_ms": clock::millis(to.at.since(self.start.at)),
                 "ms": clock::millis(gap),
+                "stalled_ms": clock::millis(stalled),
                 "from": from.shown(),
                 "to": to.shown(),
             }));
@@ -155,7 +171,8 @@ mod tests {
     fn the_longest_gap_is_the_outage() {
         let mut meter = Meter::new(moment(0));
         for ms in [5, 6, 7, 30, 31, 431, 432] {
-            meter.asked(Duration::from_millis(1));
+            meter.woke(Duration::from_millis(1));
+            meter.asked();
             meter.served(moment(ms));
         }
         let summary = meter.summary(moment(433));
@@ -166,9 +183,28 @@ mod tests {
         let gaps = summary["gaps"].as_array().unwrap();
         assert_eq!(gaps.len(), 2);
         assert_eq!(gaps[0]["ms"], 23.0);
+        assert_eq!(gaps[0]["stalled_ms"], 0.0);
         assert_eq!(gaps[1]["from_ms"], 31.0);
         assert_eq!(gaps[1]["to_ms"], 431.0);
         assert_eq!(gaps[1]["from"], "1970-01-01T00:00:00.031000Z");
+    }
+
+    #[test]
+    fn what_the_client_itself_adds_to_a_gap() {
+        let mut meter = Meter::new(moment(0));
+        meter.served(moment(10));
+        meter.woke(Duration::from_millis(3)); // as on any machine
+        meter.woke(Duration::from_millis(90));
+        meter.woke(Duration::from_millis(40));
+        meter.served(moment(210));
+        meter.woke(Duration::from_millis(70));
+        meter.served(moment(260));
+        meter.served(moment(300));
+        let summary = meter.summary(moment(301));
+        let stalled = |gap: usize| summary["gaps"][gap]["stalled_ms"].as_f64().unwrap();
+        assert_eq!((stalled(0), stalled(1), stalled(2)), (130.0, 50.0, 0.0));
+        assert_eq!(summary["latest_start_ms"], 90.0);
+        assert_eq!(summary["outage_ms"], 200.0, "what was measured stays what it was");
     }
 
     #[test]
@@ -192,7 +228,7 @@ mod tests {
     #[test]
     fn never_served_is_no_outage_of_zero() {
         let mut meter = Meter::new(moment(0));
-        meter.asked(Duration::ZERO);
+        meter.asked();
         let summary = meter.summary(moment(500));
         assert_eq!(summary["outage_ms"], Value::Null);
         assert_eq!(summary["served"], 0);

@@ -18,8 +18,8 @@ use serde_json::Value;
 /// A client's summary lists no shorter gaps than this.
 const UNLISTED: Duration = Duration::from_millis(20);
 
-/// In the story of a cluster, where whole nodes start and stop beside the client, a shorter gap is only their weight on the
-/// machine.
+/// In the story of a cluster, where whole nodes start and stop beside the server, a shorter gap is only their weight on the
+/// machine. What the client itself stood still is in none.
 const LIGHT: Duration = Duration::from_millis(150);
 
 /// What a line means for the story, beside its words.
@@ -289,9 +289,13 @@ fn time(line: &Value, field: &str) -> anyhow::Result<SystemTime> {
     humantime::parse_rfc3339(text).with_context(|| format!("'{text}' is no UTC time"))
 }
 
+/// How long there was no answer to a client that was there to hear it.
 fn length(gap: &Value) -> anyhow::Result<Duration> {
-    let ms = gap["ms"].as_f64().with_context(|| format!("no length 'ms' in {gap}"))?;
-    Duration::try_from_secs_f64(ms / 1000.0).with_context(|| format!("{ms} ms is no length"))
+    let of = |field: &str| {
+        let ms = gap[field].as_f64().with_context(|| format!("no length '{field}' in {gap}"))?;
+        Duration::try_from_secs_f64(ms / 1000.0).with_context(|| format!("{ms} ms is no length"))
+    };
+    Ok(of("ms")?.saturating_sub(of("stalled_ms")?))
 }
 
 fn since(from: SystemTime, to: SystemTime) -> Duration {
@@ -320,7 +324,7 @@ mod tests {
     }
 
     fn summary(gaps: &[(u32, u32)], served_at_end: bool) -> Value {
-        let gap = |&(from, to): &(u32, u32)| serde_json::json!({"from": at(from), "to": at(to), "ms": to - from});
+        let gap = |&(from, to): &(u32, u32)| serde_json::json!({"from": at(from), "to": at(to), "ms": to - from, "stalled_ms": 0});
         let gaps: Vec<Value> = gaps.iter().map(gap).collect();
         serde_json::json!({"client": "summary", "at": at(999), "served_at_end": served_at_end, "gaps": gaps})
     }
@@ -417,8 +421,12 @@ mod tests {
         moved.push(of(200, "ha2", "state", &[]));
         assert!(!told(&moved).1, "it moved though only a cable was cut");
         let mut missed = lines;
-        missed.push(summary(&[(110, 290)], true));
+        let mut noticed = summary(&[(110, 290)], true);
+        missed.push(noticed.clone());
         assert!(!told(&missed).1, "the client noticed");
+        noticed["gaps"][0]["stalled_ms"] = 40.into();
+        *missed.last_mut().unwrap() = noticed;
+        assert!(told(&missed).1, "the client stood still for a part of it: 140 ms are left");
     }
 
     #[test]

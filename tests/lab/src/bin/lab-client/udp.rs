@@ -39,7 +39,7 @@ pub fn ask(to: SocketAddr, pace: &Pace) -> anyhow::Result<()> {
         }
         if now >= next {
             number += 1;
-            meter.asked(now.since(next));
+            meter.asked();
             // No route, no neighbour, a full queue: one more that is not answered.
             let _ = socket.send_to(&number.to_be_bytes(), to);
             next = meter::after(next, pace.every, now);
@@ -53,6 +53,7 @@ pub fn ask(to: SocketAddr, pace: &Pace) -> anyhow::Result<()> {
         let fds = [(signals.as_fd(), PollFlags::POLLIN), (socket.as_fd(), PollFlags::POLLIN)];
         let wake = [Some(next), end, meter.loss_due().filter(|_| pace.follow)];
         waiter.wait(&fds, wake.into_iter().flatten().min())?;
+        meter.woke(Instant::now().since(next));
         while let Ok((length, from)) = socket.recv_from(&mut buffer) {
             // Only an echo from the address that was asked serves.
             if length == 8
