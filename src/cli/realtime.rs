@@ -22,9 +22,13 @@ pub fn ask(priority: u8) -> Event {
 }
 
 fn fifo(priority: u8) -> Result<(), Errno> {
-    let parameters = nix::libc::sched_param { sched_priority: priority.into() };
-    // SAFETY: no crate in use wraps the call; it reads the structure, which lives until it returns, and keeps nothing.
-    let result = unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_FIFO, &raw const parameters) };
+    // SAFETY: no crate in use wraps the call; it reads the structure, which lives until it returns, and keeps nothing. Of
+    // zeros it is a value like any other: with musl it has fields of its own, which say nothing of this scheduler.
+    let result = unsafe {
+        let mut parameters: nix::libc::sched_param = std::mem::zeroed();
+        parameters.sched_priority = priority.into();
+        nix::libc::sched_setscheduler(0, nix::libc::SCHED_FIFO, &raw const parameters)
+    };
     Errno::result(result).map(drop)
 }
 
