@@ -19,7 +19,7 @@ use serde_json::Value;
 const UNLISTED: Duration = Duration::from_millis(20);
 
 /// In the story of a cluster, where whole nodes start and stop beside the server, a shorter gap is only their weight on the
-/// machine. What the client itself stood still is in none.
+/// machine; what the client itself stood still does not count.
 const LIGHT: Duration = Duration::from_millis(150);
 
 /// What a line means for the story, beside its words.
@@ -55,6 +55,8 @@ struct Gap {
     from: SystemTime,
     to: SystemTime,
     length: Duration,
+    /// For how much of it the client itself stood still.
+    stalled: Duration,
 }
 
 /// How one switch went; times since the fault or the repair.
@@ -106,7 +108,8 @@ pub fn tell(lines: &[Value]) -> anyhow::Result<Story> {
         if line["client"] == "summary" {
             served_at_end = line["served_at_end"].as_bool();
             for gap in line["gaps"].as_array().into_iter().flatten() {
-                gaps.push(Gap { from: time(gap, "from")?, to: time(gap, "to")?, length: length(gap)? });
+                let [length, stalled] = [length(gap, "ms")?, length(gap, "stalled_ms")?];
+                gaps.push(Gap { from: time(gap, "from")?, to: time(gap, "to")?, length, stalled });
             }
         } else if line["client"].is_null() && line["event"] != "ending" {
             rows.push(row(line)?);
@@ -118,7 +121,7 @@ pub fn tell(lines: &[Value]) -> anyhow::Result<Story> {
         bail!("no act in these files");
     }
     let unlisted = if lines.iter().any(|line| line["tool"] == "cluster") { LIGHT } else { UNLISTED };
-    gaps.retain(|gap| gap.length >= unlisted);
+    gaps.retain(|gap| gap.length.saturating_sub(gap.stalled) >= unlisted);
     for gap in &gaps {
         // The last answer may have come just before the fault was written down: it belongs to this act all the same.
         let from = faults.iter().find(|&&fault| gap.from < fault && fault < gap.to).unwrap_or(&gap.from);
@@ -289,13 +292,9 @@ fn time(line: &Value, field: &str) -> anyhow::Result<SystemTime> {
     humantime::parse_rfc3339(text).with_context(|| format!("'{text}' is no UTC time"))
 }
 
-/// How long there was no answer to a client that was there to hear it.
-fn length(gap: &Value) -> anyhow::Result<Duration> {
-    let of = |field: &str| {
-        let ms = gap[field].as_f64().with_context(|| format!("no length '{field}' in {gap}"))?;
-        Duration::try_from_secs_f64(ms / 1000.0).with_context(|| format!("{ms} ms is no length"))
-    };
-    Ok(of("ms")?.saturating_sub(of("stalled_ms")?))
+fn length(gap: &Value, field: &str) -> anyhow::Result<Duration> {
+    let ms = gap[field].as_f64().with_context(|| format!("no length '{field}' in {gap}"))?;
+    Duration::try_from_secs_f64(ms / 1000.0).with_context(|| format!("{ms} ms is no length"))
 }
 
 fn since(from: SystemTime, to: SystemTime) -> Duration {
